@@ -1,0 +1,7 @@
+//! Everything about Tollway that is true without a socket, a cluster, a clock or a disk.
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod control;
+pub mod spend;
+pub mod table;

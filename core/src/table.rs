@@ -1,0 +1,330 @@
+//! The routing table of one namespace: what `compile` makes, `wire` carries and the proxy serves. No Kubernetes type; nothing left to check.
+//!
+//! # Why no revision and no generation
+//! A folder and a cluster with the same manifests give the same table, byte for byte. What differs between them
+//! (revision, generation) travels in the envelope.
+
+use crate::spend::Price;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Every route and budget of a namespace, references resolved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Table {
+    /// The namespace the table belongs to.
+    pub namespace: String,
+    /// Model name as clients send it -> route name. `*` takes whatever nothing else claims.
+    pub models: BTreeMap<String, String>,
+    /// Routes by resource name.
+    pub routes: BTreeMap<String, Route>,
+    /// Budgets by resource name.
+    pub budgets: BTreeMap<String, Budget>,
+}
+
+/// One compiled ModelRoute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Features a proxy must have to serve this route; one that lacks any serves 503 for it and Nacks it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<String>,
+    /// Targets by name.
+    pub targets: BTreeMap<String, Target>,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// Parameters for requests that do not set them.
+    pub defaults: Defaults,
+    /// How often and how fast an attempt is repeated.
+    pub retry: Retry,
+    /// When a failing target is left alone.
+    pub circuit_breaker: CircuitBreaker,
+    /// Limits on waiting.
+    pub timeouts: Timeouts,
+    /// Names of the budgets that bind this route, sorted; every one must admit a request.
+    pub budgets: Vec<String>,
+    /// Who may call; absent: anyone who reaches a sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+}
+
+/// One upstream of a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Where and what it is.
+    pub provider: Provider,
+    /// Absent: unknown, and skipped wherever an enforcing budget binds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    /// How input tokens are bounded before they are known.
+    pub bounds: Bounds,
+    /// Requests in flight at once from one proxy; further ones go on to the next target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+}
+
+/// What speaks at the other end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Provider {
+    /// Bedrock Converse and ConverseStream.
+    Bedrock(Bedrock),
+    /// Any server that speaks OpenAI chat completions.
+    OpenAi(OpenAi),
+    /// A pretended model inside the proxy.
+    Simulated(Simulated),
+}
+
+/// A Bedrock model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bedrock {
+    /// Model id, inference profile id or ARN.
+    pub model_id: String,
+    /// Absent: the proxy's own default region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Role assumed for calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// Guardrail applied by Bedrock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<Guardrail>,
+}
+
+/// A Bedrock guardrail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Guardrail {
+    /// Identifier or ARN.
+    pub id: String,
+    /// Version number or `DRAFT`.
+    pub version: String,
+}
+
+/// An OpenAI-compatible server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenAi {
+    /// Scheme, authority and path prefix without a trailing slash, like `http://ollama.team.svc:11434/v1`.
+    pub base_url: String,
+    /// Model name sent upstream; absent: the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// Whether a loopback address may be dialled in a cluster.
+    pub loopback: bool,
+}
+
+/// A pretended model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Simulated {
+    /// What it answers.
+    pub reply: String,
+    /// Milliseconds until the first token.
+    pub first_token_ms: u64,
+    /// Pace of a stream; 0: at once.
+    pub tokens_per_second: u32,
+    /// Every n-th request fails with 503; 0: none.
+    pub fail_every: u32,
+}
+
+/// One key of a Secret in the table's namespace; the value travels apart from the table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key inside it.
+    pub key: String,
+}
+
+/// How the tokens of a request are bounded before the call: the lesser of the context window and
+/// bytes x `tokens_per_kilobyte` / 1000 + the constants; without a factor, the context window alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bounds {
+    /// Most input tokens the model reads.
+    pub context_window: u64,
+    /// Tokens in a thousand UTF-8 bytes at most (1000 for a byte-level tokenizer); absent: unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_kilobyte: Option<u32>,
+    /// Added once a request.
+    pub per_request: u32,
+    /// Added for each message.
+    pub per_message: u32,
+    /// Added for each tool definition.
+    pub per_tool: u32,
+    /// Added for each image.
+    pub per_image: u32,
+}
+
+/// One routing rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// The rule's name, or its position as text.
+    pub name: String,
+    /// Every condition must hold; none: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Condition>,
+    /// First choice, drawn by weight; weights sum to more than 0.
+    pub split: Vec<Weighted>,
+    /// Tried in order after the first choice.
+    pub fallback: Vec<String>,
+}
+
+/// One condition of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Condition {
+    /// A request header has exactly this value (name in lower case).
+    Header {
+        /// Header name, lower case.
+        name: String,
+        /// Exact value.
+        value: String,
+    },
+    /// The request's user is one of these.
+    User(Vec<String>),
+    /// Estimated input tokens (bytes / 4) lie in `min..=max`.
+    InputTokens {
+        /// At least.
+        min: u64,
+        /// At most.
+        max: u64,
+    },
+}
+
+/// A target and its share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Weighted {
+    /// Target name.
+    pub target: String,
+    /// Share relative to the other weights.
+    pub weight: u32,
+}
+
+/// Parameters for requests that do not set them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Defaults {
+    /// Sampling temperature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Top-k sampling, where the target has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Output bound; 4096 when neither the request nor this says one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Stop sequences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+}
+
+/// How attempts are repeated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Attempts in all, over all targets.
+    pub attempts: u32,
+    /// First back-off, milliseconds; doubled each time, full jitter.
+    pub base_ms: u64,
+    /// Largest back-off, milliseconds.
+    pub max_ms: u64,
+}
+
+/// When a failing target is left alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CircuitBreaker {
+    /// Consecutive failures that open the circuit.
+    pub failures: u32,
+    /// Milliseconds until one probe is let through.
+    pub recovery_ms: u64,
+}
+
+/// Limits on waiting, milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timeouts {
+    /// TCP and TLS.
+    pub connect_ms: u64,
+    /// From sending the request to the first body byte (plain: to the complete head).
+    pub first_token_ms: u64,
+    /// Silence between two parts of a body.
+    pub idle_ms: u64,
+    /// The whole request, every attempt counted.
+    pub total_ms: u64,
+    /// How long a stream whose client left is read on for its usage; 0: cancelled at once.
+    pub drain_on_disconnect_ms: u64,
+}
+
+/// Who may call a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Auth {
+    /// One key a client; the Secret's keys are the client names.
+    ApiKeys {
+        /// Name of the Secret.
+        secret: String,
+        /// Whether `x-tollway-user` is believed.
+        trust_user_header: bool,
+    },
+}
+
+/// One compiled CostBudget. Its cap and window live in the ledger, not here: threshold and spend state travel on the ledger stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// The cap, nano-dollars.
+    pub limit: crate::spend::Nano,
+    /// The calendar window the cap renews with.
+    pub period: Period,
+    /// IANA time zone of the calendar.
+    pub time_zone: String,
+    /// Observe counts and warns, and never denies.
+    pub mode: Mode,
+    /// What happens to requests when nothing is left.
+    pub on_exhausted: OnExhausted,
+}
+
+/// Calendar window of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Period {
+    /// Midnight to midnight.
+    Daily,
+    /// Monday to Monday.
+    Weekly,
+    /// First to first.
+    Monthly,
+    /// One window that never ends.
+    Once,
+}
+
+/// Whether a budget denies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// The cap binds.
+    Enforce,
+    /// Counted only.
+    Observe,
+}
+
+/// What an exhausted budget does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnExhausted {
+    /// Every request is refused.
+    Block,
+    /// Targets whose price is zero keep serving.
+    FreeOnly,
+}
