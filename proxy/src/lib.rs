@@ -1,1 +1,4 @@
-//! Skeleton.
+//! The proxy: a table source and a ledger behind one request stack, with an admin port beside it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod error;
