@@ -2,3 +2,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod error;
+pub mod ledger;
+pub mod metrics;
+pub mod source;

@@ -1,0 +1,124 @@
+//! What the request path saw in, Prometheus series and cumulative observations out. Labels come from resources only.
+//!
+//! # Why handles
+//! A handle per route and per target is resolved once for a table and kept beside its circuit, so that counting on the
+//! hot path is an atomic add. A series is created at the first event it counts; past `MOST_SERIES` new ones are counted
+//! under the label `other`, so totals stay right and memory stays bounded.
+
+mod meter;
+mod vectors;
+
+pub use meter::{RouteMeter, TargetMeter};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tollway_core::control::TargetObservation;
+use tollway_core::table::{Table, Target};
+use vectors::Vectors;
+
+/// Series of this process at most, process and build series apart.
+pub const MOST_SERIES: usize = 2_000;
+
+/// How a client's request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A complete answer.
+    Ok,
+    /// The request was at fault: malformed, unsupported, too large, not allowed.
+    Refused,
+    /// A rate limit said no.
+    RateLimited,
+    /// A budget said no, or could not be asked, or no price was known.
+    OverBudget,
+    /// No target answered.
+    UpstreamFailed,
+    /// The answer broke off after its first byte.
+    Cut,
+    /// The client left.
+    Disconnected,
+    /// Not ready, or the route is not served by this proxy.
+    NotServed,
+}
+
+/// How one attempt on a target ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    Ok,
+    /// 429.
+    Throttled,
+    /// Another 4xx that stops the request.
+    Refused,
+    /// 5xx, 408 or 424.
+    Failed,
+    /// No connection, or the address guard refused it.
+    Unreachable,
+    /// Connect, first-token, idle or total time-out.
+    TimedOut,
+    /// Broke off after its first byte.
+    Cut,
+    /// The client left first.
+    Cancelled,
+}
+
+/// State of a target's circuit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Circuit {
+    #[default]
+    Closed,
+    HalfOpen,
+    Open,
+}
+
+/// The registry and every handle given out.
+#[derive(Debug)]
+pub struct Metrics {
+    vectors: Arc<Vectors>,
+    routes: Mutex<BTreeMap<String, Arc<RouteMeter>>>,
+    targets: Mutex<BTreeMap<(String, String), Arc<TargetMeter>>>,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Two series of the same name, which a test would have caught.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let vectors = Arc::new(Vectors::new()?);
+        Ok(Arc::new(Self { vectors, routes: Mutex::default(), targets: Mutex::default() }))
+    }
+
+    /// The handle of one route; the same one each time while the route exists.
+    pub fn route(&self, route: &str) -> Arc<RouteMeter> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(RouteMeter::new(&self.vectors, route));
+        Arc::clone(routes.entry(route.to_owned()).or_insert_with(made))
+    }
+
+    /// The handle of one target; the same one each time while the target exists and means the same model.
+    pub fn target(&self, route: &str, name: &str, target: &Target) -> Arc<TargetMeter> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = TargetMeter::new(&self.vectors, route, name, target);
+        let held = targets.entry((route.to_owned(), name.to_owned())).or_insert_with(|| Arc::new(fresh));
+        Arc::clone(held)
+    }
+
+    /// Forgets routes and targets that the table no longer has.
+    pub fn retain(&self, table: &Table) {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.retain(|name, _| table.routes.contains_key(name));
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.retain(|(route, name), _| table.routes.get(route).is_some_and(|r| r.targets.contains_key(name)));
+    }
+
+    /// Every series in Prometheus' text form.
+    ///
+    /// # Errors
+    /// A series that cannot be written as text.
+    pub fn encode(&self) -> Result<String, prometheus::Error> {
+        self.vectors.encode()
+    }
+
+    /// Cumulative figures of every target that saw traffic, for status.
+    pub fn observations(&self) -> Vec<TargetObservation> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.values().filter_map(|target| target.observation()).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! The handles the request path counts with: one a route, one a target.
+
+use super::vectors::Vectors;
+use super::{Attempt, Circuit, Outcome};
+use prometheus::{Counter, Histogram, IntCounter, IntGauge};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tollway_core::control::TargetObservation;
+use tollway_core::spend::{Nano, Usage};
+use tollway_core::table::{Provider, Target};
+
+const OUTCOMES: [&str; 8] =
+    ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
+const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
+/// Upper ends, in milliseconds, of the latency counts that go into status.
+const LATENCY_BUCKETS_MS: [u64; 13] = [50, 100, 200, 300, 500, 800, 1_200, 2_000, 3_000, 5_000, 10_000, 30_000, 60_000];
+const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
+
+/// Counts the requests of one route.
+#[derive(Debug)]
+pub struct RouteMeter {
+    vectors: Arc<Vectors>,
+    route: String,
+    outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
+}
+
+impl RouteMeter {
+    pub(super) fn new(vectors: &Arc<Vectors>, route: &str) -> Self {
+        Self { vectors: Arc::clone(vectors), route: route.to_owned(), outcomes: Default::default() }
+    }
+
+    /// One request ended, its stream included.
+    pub fn request(&self, outcome: Outcome) {
+        let at = outcome as usize;
+        let made = || self.vectors.counter(&self.vectors.requests, &[&self.route, OUTCOMES[at]]);
+        self.outcomes[at].get_or_init(made).inc();
+    }
+
+    /// Requests that ended so, since this handle was made.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize].get().map_or(0, IntCounter::get)
+    }
+}
+
+/// Counts the attempts on one target.
+#[derive(Debug)]
+pub struct TargetMeter {
+    vectors: Arc<Vectors>,
+    /// Route, target, operation, provider, model: the labels of the GenAI series.
+    labels: [String; 5],
+    attempts: [OnceLock<IntCounter>; ATTEMPTS.len()],
+    tokens: [OnceLock<IntCounter>; KINDS.len()],
+    token_usage: [OnceLock<Histogram>; 2],
+    cost: OnceLock<Counter>,
+    estimated: OnceLock<Counter>,
+    circuit: OnceLock<IntGauge>,
+    duration: OnceLock<Histogram>,
+    first_token: OnceLock<Histogram>,
+    seen: Seen,
+}
+
+/// What goes into status, cumulative since process start.
+#[derive(Debug, Default)]
+struct Seen {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    cost: AtomicU64,
+    circuit: AtomicU8,
+    latency: [AtomicU64; LATENCY_BUCKETS_MS.len() + 1],
+}
+
+impl TargetMeter {
+    pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, target: &Target) -> Self {
+        let (provider, model) = match &target.provider {
+            Provider::Bedrock(bedrock) => ("aws.bedrock", bedrock.model_id.as_str()),
+            Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or("")),
+            Provider::Simulated(_) => ("simulated", ""),
+        };
+        Self {
+            vectors: Arc::clone(vectors),
+            labels: [route, name, "chat", provider, model].map(str::to_owned),
+            attempts: Default::default(),
+            tokens: Default::default(),
+            token_usage: Default::default(),
+            cost: OnceLock::new(),
+            estimated: OnceLock::new(),
+            circuit: OnceLock::new(),
+            duration: OnceLock::new(),
+            first_token: OnceLock::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// One attempt ended, `took` after it began.
+    pub fn attempt(&self, outcome: Attempt, took: Duration) {
+        let at = outcome as usize;
+        let [route, target, ..] = self.labels();
+        let made = || self.vectors.counter(&self.vectors.attempts, &[route, target, ATTEMPTS[at]]);
+        self.attempts[at].get_or_init(made).inc();
+        let made = || self.vectors.histogram(&self.vectors.duration, &self.labels());
+        self.duration.get_or_init(made).observe(took.as_secs_f64());
+
+        self.seen.requests.fetch_add(1, Relaxed);
+        if !matches!(outcome, Attempt::Ok | Attempt::Refused | Attempt::Cancelled) {
+            self.seen.errors.fetch_add(1, Relaxed);
+        }
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let bucket = LATENCY_BUCKETS_MS.iter().position(|most| millis <= *most).unwrap_or(LATENCY_BUCKETS_MS.len());
+        self.seen.latency[bucket].fetch_add(1, Relaxed);
+    }
+
+    /// The first byte of a stream arrived, `took` after the attempt began.
+    pub fn first_token(&self, took: Duration) {
+        let made = || self.vectors.histogram(&self.vectors.first_token, &self.labels());
+        self.first_token.get_or_init(made).observe(took.as_secs_f64());
+    }
+
+    /// What the provider counted for one attempt.
+    pub fn usage(&self, usage: &Usage) {
+        let [route, target, ..] = self.labels();
+        let Usage { input, output, cache_read, cache_write, cache_write_1h } = *usage;
+        for (at, count) in [input, output, cache_read, cache_write, cache_write_1h].into_iter().enumerate() {
+            if count > 0 {
+                let made = || self.vectors.counter(&self.vectors.tokens, &[route, target, KINDS[at]]);
+                self.tokens[at].get_or_init(made).inc_by(count);
+            }
+        }
+        let all_input = input + cache_read + cache_write + cache_write_1h;
+        for (at, count) in [all_input, output].into_iter().enumerate() {
+            let [route, target, operation, provider, model] = self.labels();
+            let labels = [route, target, operation, provider, model, KINDS[at]];
+            let made = || self.vectors.histogram(&self.vectors.token_usage, &labels);
+            #[allow(clippy::cast_precision_loss)]
+            self.token_usage[at].get_or_init(made).observe(count as f64);
+        }
+    }
+
+    /// What one attempt was charged; `estimated` when in full, without the provider's usage.
+    pub fn cost(&self, cost: Nano, estimated: bool) {
+        if cost == Nano::ZERO {
+            return;
+        }
+        let [route, target, ..] = self.labels();
+        let made = || self.vectors.dollars(&self.vectors.cost, &[route, target]);
+        self.cost.get_or_init(made).inc_by(usd(cost));
+        if estimated {
+            let made = || self.vectors.dollars(&self.vectors.estimated, &[route, target]);
+            self.estimated.get_or_init(made).inc_by(usd(cost));
+        }
+        self.seen.cost.fetch_add(cost.0, Relaxed);
+    }
+
+    /// The target's circuit changed.
+    pub fn circuit(&self, circuit: Circuit) {
+        let [route, target, ..] = self.labels();
+        let made = || self.vectors.gauge(&self.vectors.circuit, &[route, target]);
+        self.circuit.get_or_init(made).set(circuit as i64);
+        self.seen.circuit.store(circuit as u8, Relaxed);
+    }
+
+    /// Figures for status; `None` while the target saw no traffic.
+    pub(super) fn observation(&self) -> Option<TargetObservation> {
+        let Seen { requests, errors, cost, circuit, latency } = &self.seen;
+        let requests = requests.load(Relaxed);
+        (requests > 0).then(|| TargetObservation {
+            route: self.labels[0].clone(),
+            target: self.labels[1].clone(),
+            circuit: CIRCUITS[usize::from(circuit.load(Relaxed))].to_owned(),
+            requests,
+            errors: errors.load(Relaxed),
+            cost: cost.load(Relaxed),
+            latency_buckets: latency.iter().map(|count| count.load(Relaxed)).collect(),
+        })
+    }
+
+    fn labels(&self) -> [&str; 5] {
+        self.labels.each_ref().map(String::as_str)
+    }
+}
+
+/// Dollars for a graph; sums that matter stay in nano-dollars.
+#[allow(clippy::cast_precision_loss)]
+fn usd(amount: Nano) -> f64 {
+    amount.0 as f64 / 1e9
+}

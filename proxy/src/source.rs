@@ -1,0 +1,75 @@
+//! Where the table comes from: every source fills one `Live` cell, and the request path reads it without a lock.
+
+use arc_swap::ArcSwapOption;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use tollway_core::table::Table;
+
+/// What is served just now; empty on a first start until a table arrives.
+pub type Live = Arc<ArcSwapOption<Serving>>;
+
+/// One accepted table and what came beside it; replaced whole at every change.
+#[derive(Debug, Default)]
+pub struct Serving {
+    /// Rises with every change; 0 for a table that a folder gave before any edit.
+    pub revision: u64,
+    /// Digest of the table's canonical bytes.
+    pub digest: String,
+    pub table: Table,
+    /// Routes of the table that this proxy cannot serve, with the reason: 503 for them, the rest applies.
+    pub unserved: BTreeMap<String, String>,
+    pub secrets: Arc<Secrets>,
+}
+
+/// Secrets by name and key, in memory only: neither `Debug` nor any page shows a value.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Secrets {
+    #[must_use]
+    pub fn new(secrets: BTreeMap<String, BTreeMap<String, String>>) -> Self {
+        Self(secrets)
+    }
+
+    /// The value of one key of one Secret; `None` while either is missing.
+    #[must_use]
+    pub fn get(&self, name: &str, key: &str) -> Option<&str> {
+        self.0.get(name)?.get(key).map(String::as_str)
+    }
+
+    /// Every key of one Secret with its value; of an `apiKeys` Secret these are the clients. `None` while the Secret is missing.
+    #[must_use]
+    pub fn all(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.0.get(name)
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = |of: &BTreeMap<String, String>| of.keys().cloned().collect::<Vec<_>>();
+        f.debug_map().entries(self.0.iter().map(|(name, data)| (name, keys(data)))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets() -> Secrets {
+        let data = BTreeMap::from([("apiKey".to_owned(), "sk-very-secret".to_owned())]);
+        Secrets::new(BTreeMap::from([("openai".to_owned(), data)]))
+    }
+
+    #[test]
+    fn a_secret_is_found_by_name_and_key() {
+        assert_eq!(secrets().get("openai", "apiKey"), Some("sk-very-secret"));
+        assert_eq!((secrets().get("openai", "other"), secrets().get("other", "apiKey")), (None, None));
+    }
+
+    #[test]
+    fn debug_output_names_keys_and_never_a_value() {
+        let shown = format!("{:?}", Serving { secrets: Arc::new(secrets()), ..Serving::default() });
+        assert!(shown.contains("apiKey") && !shown.contains("very-secret"), "{shown}");
+    }
+}
