@@ -1,0 +1,97 @@
+//! What is known of a CostBudget: conditions and figures. Dollars are decimal text.
+
+use crate::{Condition, model_route::LastAccepted};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Status of a CostBudget; figures are those of the current window, written at most once in 30 s.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CostBudgetStatus {
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The spec that stays in force while a newer one is not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_accepted: Option<LastAccepted>,
+    /// Accepted, Enforced, WithinBudget, ThresholdReached, Frozen, Ready.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// The current window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowStatus>,
+    /// Settled by the ledger, and reported by proxies on grants still open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_usd: Option<String>,
+    /// The part of `spentUsd` that was charged in full because the provider's usage never came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_usd: Option<String>,
+    /// The part of `spentUsd` that was charged because a grant's holder died.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burned_usd: Option<String>,
+    /// Granted to proxies and not yet spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_usd: Option<String>,
+    /// What is left of the limit for new grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_usd: Option<String>,
+    /// Instance-hours; they reduce what may be granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infrastructure_usd: Option<String>,
+    /// What the window will have spent at its end if it goes on as in the last hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_usd: Option<String>,
+    /// Whole percent of the limit spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_used: Option<i64>,
+    /// When the limit was reached (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted_at: Option<String>,
+    /// Thresholds reached in this window, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ThresholdStatus>,
+    /// Ids of the adjustments that are applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjustments_applied: Vec<String>,
+    /// Version of the price catalog in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_catalog: Option<String>,
+    /// The durable record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerRef>,
+}
+
+/// A window of the calendar (RFC 3339).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WindowStatus {
+    /// First moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// First moment of the next one; absent for period Once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+}
+
+/// A threshold that was reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ThresholdStatus {
+    /// Percent of the limit.
+    pub percent: i64,
+    /// When (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached_at: Option<String>,
+}
+
+/// The BudgetLedger of a window, in the operator's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LedgerRef {
+    /// Its name.
+    pub name: String,
+    /// Its uid: a ledger of the same name with another uid is not the same record.
+    pub uid: String,
+}
