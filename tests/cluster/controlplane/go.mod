@@ -70,7 +70,7 @@ replace k8s.io/sample-controller => k8s.io/sample-controller v0.36.2
 
 replace k8s.io/streaming => k8s.io/streaming v0.36.2
 
-require k8s.io/kubernetes v1.36.3
+require k8s.io/kubernetes v1.36.2
 
 require (
 	cel.dev/expr v0.25.1 // indirect

@@ -1,0 +1,104 @@
+# The only commands a person or CI needs. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tollway
+# Built outside the tree, so that a fresh clone finds what an older one has built.
+export CARGO_TARGET_DIR ?= $(cache)/target
+export PATH := $(PATH):$(cache)/tools/bin
+binaries := $(CARGO_TARGET_DIR)/debug
+crates := tollway-crds tollway-core tollway-operator tollway-proxy tollway-tests
+
+step = @printf '\n==> %s\n' "$(1)"
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: quickstart
+quickstart: ## start the proxy on examples/quickstart and print what to try (builds it first: about 4 minutes once)
+	@tests/packages.sh quickstart
+	$(call step,building tollway-proxy: about 4 minutes the first time and seconds later)
+	cargo build --locked -p tollway-proxy
+	@examples/run.sh "$(binaries)/tollway-proxy" examples/quickstart
+
+.PHONY: test
+test: ## everything that must pass: lint, docs, drift, unit tests, tests against a real API server
+	@tests/packages.sh test
+	$(call step,Kubernetes control plane (about 10 minutes the first time and nothing later))
+	@tests/cluster/build.sh >/dev/null
+	$(call step,Python clients (about 1 minute the first time and nothing later))
+	@tests/python/setup.sh >/dev/null
+	@$(MAKE) lint
+	@$(MAKE) build
+	$(call step,tests)
+	cargo test --locked --workspace
+	@printf '\nEvery test passed.\n'
+
+.PHONY: build
+build: ## build the programs (debug)
+	$(call step,building the programs (about 6 minutes the first time))
+	cargo build --locked --workspace --bins
+
+.PHONY: lint
+lint: fmt-check clippy deny doc purity alone ## formatting and clippy and licences and docs and layering
+
+.PHONY: fmt-check
+fmt-check:
+	$(call step,formatting)
+	cargo fmt --all --check
+
+.PHONY: clippy
+clippy:
+	$(call step,clippy (about 4 minutes the first time))
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny:
+	$(call step,licences and bans and sources)
+	@tests/deny.sh
+
+.PHONY: doc
+doc:
+	$(call step,documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
+# The pure crate may not know sockets, clusters or clouds.
+.PHONY: purity
+purity:
+	$(call step,tollway-core is pure)
+	@tree=$$(cargo tree --locked -p tollway-core -e normal --prefix none); \
+	if grep -E '^(tokio|hyper|hyper-util|kube-client|kube-runtime|tower|tonic|axum|aws-[a-z0-9-]+) v' <<<"$$tree"; then \
+	  echo 'tollway-core must not depend on the crates above: keep I/O in operator and proxy' >&2; exit 1; \
+	fi
+	@echo "$$(cargo tree --locked -p tollway-core -e normal --prefix none | sort -u | wc -l) crates and none of tokio, hyper, kube-client, tonic, aws"
+
+.PHONY: alone
+alone:
+	$(call step,each crate builds alone (about 5 minutes the first time))
+	@for crate in $(crates); do echo "cargo check -p $$crate"; cargo check --locked -p $$crate; done
+
+.PHONY: crds
+crds: ## write crds/yaml anew from the Rust types
+	cargo run --locked -p tollway-operator -- crds > crds/yaml/tollway.dev.yaml
+
+.PHONY: prove
+prove: ## check the ledger's invariants: the model checker and the properties, with many more cases than `make test`
+	$(call step,the ledger's state machine in tollway-core)
+	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) cargo test --locked --release -p tollway-core spend
+
+.PHONY: e2e
+e2e: build ## only the tests that cross crates: real API server and simulators and vendors' clients
+	@tests/cluster/build.sh >/dev/null
+	@tests/python/setup.sh >/dev/null
+	cargo test --locked -p tollway-tests
+
+.PHONY: bench
+bench: ## CPU time a request against a bare hyper proxy and nginx (ratios; BENCH_JSON=file writes them too)
+	@tests/packages.sh bench
+	$(call step,building with optimisation (about 8 minutes the first time))
+	cargo build --locked --release -p tollway-proxy -p tollway-tests --bins
+	@$(CARGO_TARGET_DIR)/release/tollway-bench
