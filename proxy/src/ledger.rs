@@ -7,13 +7,17 @@ use tollway_core::table::{Mode, Table};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No grant can carry the worst case.
-    #[error("budget {budget:?} cannot carry this request: at most {fits} USD still fits; ask for fewer max tokens, or raise the budget's limit")]
+    #[error(
+        "budget {budget:?} cannot carry this request: at most {fits} USD still fits; ask for fewer max tokens, or raise the budget's limit"
+    )]
     Exceeded { budget: String, fits: Nano },
     /// Nobody who may grant is reachable, and no grant is held.
     #[error("budget {budget:?} cannot be checked just now: no ledger answered; try again")]
     Unavailable { budget: String },
     /// The model used more than its bound before; it stays denied until an administrator resumes the budget.
-    #[error("budget {budget:?} denies model {model:?}: it used more than its computed bound; an administrator must add a `resume` adjustment")]
+    #[error(
+        "budget {budget:?} denies model {model:?}: it used more than its computed bound; an administrator must add a `resume` adjustment"
+    )]
     ModelDenied { budget: String, model: String },
 }
 

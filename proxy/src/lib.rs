@@ -6,3 +6,4 @@ pub mod error;
 pub mod ledger;
 pub mod metrics;
 pub mod source;
+pub mod surface;

@@ -57,10 +57,7 @@ impl Vectors {
                 Opts::new("tollway_estimated_usd_total", "US dollars charged in full without the provider's usage."),
                 &target,
             )?,
-            circuit: IntGaugeVec::new(
-                Opts::new("tollway_circuit_state", "0 closed, 1 half open, 2 open."),
-                &target,
-            )?,
+            circuit: IntGaugeVec::new(Opts::new("tollway_circuit_state", "0 closed, 1 half open, 2 open."), &target)?,
             duration: HistogramVec::new(
                 seconds("gen_ai_client_operation_duration_seconds", "Duration of attempts on targets."),
                 &gen_ai,
