@@ -89,7 +89,11 @@ impl Program {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v))).current_dir(&self.folder).stdin(Stdio::null());
+        command
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(k, v)| (k, v)))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
         command
     }
 
