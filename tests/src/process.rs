@@ -12,9 +12,11 @@
 //! ```
 
 mod binary;
+mod operator;
 mod proxy;
 
 pub use binary::{path, workspace};
+pub use operator::Operator;
 pub use proxy::Proxy;
 
 use std::ffi::{OsStr, OsString};
