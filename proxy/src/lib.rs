@@ -1,9 +1,22 @@
 //! The proxy: a table source and a ledger behind one request stack, with an admin port beside it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod access;
+pub mod body;
 pub mod chat;
+pub mod circuit;
+pub mod dialect;
 pub mod error;
 pub mod ledger;
+pub mod meter;
 pub mod metrics;
+pub mod retry;
+pub mod select;
+pub mod server;
 pub mod source;
-pub mod surface;
+pub mod stack;
+pub mod targets;
+pub mod upstream;
+
+#[cfg(test)]
+mod fixture;

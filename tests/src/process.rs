@@ -12,11 +12,9 @@
 //! ```
 
 mod binary;
-mod operator;
 mod proxy;
 
 pub use binary::{path, workspace};
-pub use operator::Operator;
 pub use proxy::Proxy;
 
 use std::ffi::{OsStr, OsString};
@@ -91,11 +89,7 @@ impl Program {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command
-            .args(&self.args)
-            .envs(self.envs.iter().map(|(k, v)| (k, v)))
-            .current_dir(&self.folder)
-            .stdin(Stdio::null());
+        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v))).current_dir(&self.folder).stdin(Stdio::null());
         command
     }
 

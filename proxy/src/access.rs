@@ -1,0 +1,77 @@
+//! One request's story in; one structured log line and one count out. No body, no header value, no secret is ever part of it.
+
+use crate::error::Code;
+use crate::metrics::{Outcome, RouteMeter};
+use http::StatusCode;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tollway_core::spend::{Nano, Usage};
+
+/// What is known of one request; written when it ends, its stream included.
+#[derive(Debug)]
+pub struct Entry {
+    pub id: String,
+    began: Instant,
+    pub surface: &'static str,
+    pub stream: bool,
+    pub client: Option<String>,
+    pub route: Option<String>,
+    pub target: Option<String>,
+    pub attempts: u32,
+    pub status: StatusCode,
+    pub code: Option<Code>,
+    pub usage: Option<Usage>,
+    pub cost: Option<Nano>,
+    pub meter: Option<Arc<RouteMeter>>,
+    /// How it ended; until said otherwise, by the client going away.
+    pub outcome: Outcome,
+}
+
+impl Entry {
+    #[must_use]
+    pub const fn new(id: String, now: Instant) -> Self {
+        Self {
+            id,
+            began: now,
+            surface: "",
+            stream: false,
+            client: None,
+            route: None,
+            target: None,
+            attempts: 0,
+            status: StatusCode::OK,
+            code: None,
+            usage: None,
+            cost: None,
+            meter: None,
+            outcome: Outcome::Disconnected,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.request(self.outcome);
+        }
+        let usage = self.usage.unwrap_or_default();
+        tracing::info!(
+            target: "access",
+            id = %self.id,
+            surface = self.surface,
+            stream = self.stream,
+            client = self.client.as_deref(),
+            route = self.route.as_deref(),
+            target_name = self.target.as_deref(),
+            attempts = self.attempts,
+            status = self.status.as_u16(),
+            outcome = ?self.outcome,
+            code = self.code.map(Code::as_str),
+            input_tokens = usage.input,
+            output_tokens = usage.output,
+            cost_usd = self.cost.map(tracing::field::display),
+            took_ms = self.began.elapsed().as_secs_f64() * 1e3,
+            "request",
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! The response body that clients get: nothing, bytes, or a relayed stream; polled by the server, without a task or channel of its own.
+
+use crate::server::Busy;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A response body.
+#[derive(Debug)]
+pub struct Body {
+    content: Content,
+    /// The connection counts as busy until the body is done.
+    _busy: Option<Busy>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+}
+
+impl Body {
+    #[must_use]
+    pub const fn bytes(bytes: Bytes) -> Self {
+        Self { content: Content::Bytes(bytes), _busy: None }
+    }
+
+    /// The same body, keeping the connection busy while it lasts.
+    #[must_use]
+    pub fn holding(self, busy: Busy) -> Self {
+        Self { _busy: Some(busy), ..self }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.get_mut().content {
+            Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let Content::Bytes(bytes) = &self.content;
+        bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The dialect a client speaks: errors, keep-alives and stream errors in, its bytes out; and the headers every response carries.
+
+use crate::error::ApiError;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
+
+pub const ROUTE: HeaderName = HeaderName::from_static("x-tollway-route");
+pub const TARGET: HeaderName = HeaderName::from_static("x-tollway-target");
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollway-attempts");
+pub const COST: HeaderName = HeaderName::from_static("x-tollway-cost-usd");
+pub const CACHE: HeaderName = HeaderName::from_static("x-tollway-cache");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-tollway-request-id");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// A vendor's way of speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    OpenAi,
+}
+
+impl Dialect {
+    /// The name that logs use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+        }
+    }
+
+    /// The body of an error response.
+    #[must_use]
+    pub fn error(self, error: &ApiError) -> Bytes {
+        let code = error.upstream_code.as_deref().unwrap_or(error.code.as_str());
+        let kind = if error.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let body = json!({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}});
+        Bytes::from(body.to_string())
+    }
+
+    /// What is said in silence so that nobody on the way thinks the stream is dead.
+    #[must_use]
+    pub const fn keep_alive(self) -> Bytes {
+        match self {
+            Self::OpenAi => Bytes::from_static(b": keep-alive\n\n"),
+        }
+    }
+}
+
+/// Headers by which clients and their SDKs judge an error: when to come back, and whether at all.
+pub fn explain(headers: &mut HeaderMap, error: &ApiError) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = error.retry_after {
+        // Rounded up: a client that comes back a moment early is refused again.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error.is_final() {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+}

@@ -1,0 +1,203 @@
+//! What the proxy remembers of each (route, target) between requests: circuit, repeats, requests in flight. Survives table swaps;
+//! dropped when the table no longer names the target.
+
+use crate::circuit::{Circuit, Permit, State};
+use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
+use crate::retry::RepeatBudget;
+use crate::source::{Live, Serving};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tollway_core::table::CircuitBreaker;
+
+/// One target of one route.
+#[derive(Debug)]
+pub struct TargetState {
+    circuit: Mutex<Circuit>,
+    repeats: Mutex<RepeatBudget>,
+    in_flight: AtomicU32,
+    /// Requests a simulated target has taken, for its `failEvery`.
+    taken: AtomicU64,
+    pub meter: Arc<TargetMeter>,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct RouteState {
+    pub meter: Arc<RouteMeter>,
+    targets: BTreeMap<String, Arc<TargetState>>,
+}
+
+/// One of a target's `maxConcurrent` places, given back when dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<TargetState>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl TargetState {
+    fn new(meter: Arc<TargetMeter>) -> Self {
+        Self {
+            circuit: Mutex::default(),
+            repeats: Mutex::new(RepeatBudget::new(Instant::now())),
+            in_flight: AtomicU32::new(0),
+            taken: AtomicU64::new(0),
+            meter,
+        }
+    }
+
+    /// A place among the requests in flight, unless all are taken.
+    pub fn slot(self: &Arc<Self>, most: Option<u32>) -> Option<Slot> {
+        let most = most.unwrap_or(u32::MAX);
+        let taken = self.in_flight.fetch_update(Relaxed, Relaxed, |n| (n < most).then_some(n + 1));
+        taken.ok().map(|_| Slot(Arc::clone(self)))
+    }
+
+    /// Leave for one attempt, unless the circuit is open.
+    pub fn admit(&self, now: Instant, probe_timeout: Duration) -> Option<Permit> {
+        let mut circuit = lock(&self.circuit);
+        let permit = circuit.admit(now, probe_timeout);
+        if permit.as_ref().is_some_and(Permit::is_probe) {
+            self.show(circuit.state(now));
+        }
+        permit
+    }
+
+    pub fn succeeded(&self, permit: &Permit, now: Instant) {
+        self.changed(now, |circuit| circuit.success(permit));
+    }
+
+    pub fn failed(&self, permit: &Permit, now: Instant, policy: &CircuitBreaker) {
+        self.changed(now, |circuit| circuit.failure(permit, now, policy));
+    }
+
+    pub fn neutral(&self, permit: &Permit) {
+        lock(&self.circuit).neutral(permit);
+    }
+
+    /// A request tries the target for its first time.
+    pub fn first_try(&self, now: Instant) {
+        lock(&self.repeats).request(now);
+    }
+
+    /// Whether one more repeat on this target may go out now.
+    pub fn may_repeat(&self, now: Instant) -> bool {
+        lock(&self.repeats).repeat(now)
+    }
+
+    /// Number of this request among those the target took, from 1.
+    pub fn take(&self) -> u64 {
+        self.taken.fetch_add(1, Relaxed) + 1
+    }
+
+    /// The circuit as status shows it.
+    #[must_use]
+    pub fn circuit(&self, now: Instant) -> State {
+        lock(&self.circuit).state(now)
+    }
+
+    fn changed(&self, now: Instant, change: impl FnOnce(&mut Circuit)) {
+        let mut circuit = lock(&self.circuit);
+        let before = circuit.state(now);
+        change(&mut circuit);
+        let after = circuit.state(now);
+        if before != after {
+            self.show(after);
+        }
+    }
+
+    fn show(&self, state: State) {
+        self.meter.circuit(match state {
+            State::Closed => metrics::Circuit::Closed,
+            State::HalfOpen => metrics::Circuit::HalfOpen,
+            State::Open => metrics::Circuit::Open,
+        });
+    }
+}
+
+/// A panic elsewhere leaves these counters as they were: still usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RouteState {
+    #[must_use]
+    pub fn target(&self, name: &str) -> Option<&Arc<TargetState>> {
+        self.targets.get(name)
+    }
+}
+
+/// State for every target of one table.
+#[derive(Debug)]
+pub struct Known {
+    /// The table this is for; compared by address, and kept so that no other can take that address.
+    serving: Option<Arc<Serving>>,
+    routes: BTreeMap<String, Arc<RouteState>>,
+}
+
+impl Known {
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&Arc<RouteState>> {
+        self.routes.get(name)
+    }
+}
+
+/// State for every target, following the table.
+#[derive(Debug)]
+pub struct Targets {
+    known: ArcSwap<Known>,
+    swap: Mutex<()>,
+    live: Live,
+    metrics: Arc<Metrics>,
+}
+
+impl Targets {
+    #[must_use]
+    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
+        let known = Known { serving: None, routes: BTreeMap::new() };
+        Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics }
+    }
+
+    /// The state that goes with `serving`; follows the table when it is a new one.
+    pub fn following(&self, serving: &Arc<Serving>) -> Arc<Known> {
+        let is_current = |known: &Known| known.serving.as_ref().is_some_and(|s| Arc::ptr_eq(s, serving));
+        let known = self.known.load();
+        if is_current(&known) {
+            return Arc::clone(&known);
+        }
+        let _one_at_a_time = lock(&self.swap);
+        let known = self.known.load();
+        if is_current(&known) {
+            return Arc::clone(&known);
+        }
+        let next = Arc::new(self.carried_over(&known, serving));
+        // A request that still holds the table of a moment ago must not turn the clock back.
+        let is_live = self.live.load().as_ref().is_some_and(|live| Arc::ptr_eq(live, serving));
+        if is_live {
+            self.known.store(Arc::clone(&next));
+            self.metrics.retain(&serving.table);
+        }
+        next
+    }
+
+    fn carried_over(&self, known: &Known, serving: &Arc<Serving>) -> Known {
+        let routes = serving.table.routes.iter().map(|(name, route)| {
+            let before = known.routes.get(name);
+            let targets = route.targets.iter().map(|(target_name, target)| {
+                let kept = before.and_then(|r| r.targets.get(target_name)).cloned();
+                let state =
+                    kept.unwrap_or_else(|| Arc::new(TargetState::new(self.metrics.target(name, target_name, target))));
+                (target_name.clone(), state)
+            });
+            let targets = targets.collect();
+            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), targets }))
+        });
+        Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
+    }
+}
