@@ -83,7 +83,7 @@ alone:
 
 .PHONY: crds
 crds: ## write crds/yaml anew from the Rust types
-	cargo run --locked -p tollway-operator -- crds > crds/yaml/tollway.dev.yaml
+	UPDATE=1 cargo test --locked -p tollway-crds yaml_files
 
 .PHONY: prove
 prove: ## check the ledger's invariants: the model checker and the properties, with many more cases than `make test`

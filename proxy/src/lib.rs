@@ -15,6 +15,7 @@ pub mod select;
 pub mod server;
 pub mod source;
 pub mod stack;
+pub mod surface;
 pub mod targets;
 pub mod upstream;
 

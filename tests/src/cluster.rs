@@ -187,7 +187,12 @@ impl Cluster {
     fn start_controller_manager(&self) -> Process {
         let kubeconfig = self.kubeconfig();
         let program = self.binaries.join("kube-controller-manager");
-        assert!(program.is_file(), "{} does not exist: unset KUBEBUILDER_ASSETS and run {}", program.display(), binaries::BUILD);
+        assert!(
+            program.is_file(),
+            "{} does not exist: unset KUBEBUILDER_ASSETS and run {}",
+            program.display(),
+            binaries::BUILD
+        );
         Program::at(program)
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             .arg(format!("--service-account-private-key-file={}", self.certificates.signing_key.display()))

@@ -26,7 +26,8 @@ impl Reply {
 
     /// The body as JSON; fails with the text when it is none.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{}, not JSON ({e}): {}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{}, not JSON ({e}): {}", self.status, self.text()))
     }
 
     /// A header's value, empty when absent.
@@ -83,8 +84,11 @@ impl EventStream {
         while let Some(end) = self.partial.windows(2).position(|w| w == b"\n\n") {
             let event: Vec<u8> = self.partial.drain(..end + 2).collect();
             let text = String::from_utf8_lossy(&event);
-            let data: Vec<&str> =
-                text.lines().filter_map(|l| l.strip_prefix("data:")).map(|l| l.strip_prefix(' ').unwrap_or(l)).collect();
+            let data: Vec<&str> = text
+                .lines()
+                .filter_map(|l| l.strip_prefix("data:"))
+                .map(|l| l.strip_prefix(' ').unwrap_or(l))
+                .collect();
             if !data.is_empty() {
                 self.ready.push_back(data.join("\n"));
             }

@@ -12,9 +12,11 @@
 //! ```
 
 mod binary;
+mod operator;
 mod proxy;
 
 pub use binary::{path, workspace};
+pub use operator::Operator;
 pub use proxy::Proxy;
 
 use std::ffi::{OsStr, OsString};
@@ -89,7 +91,11 @@ impl Program {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v))).current_dir(&self.folder).stdin(Stdio::null());
+        command
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(k, v)| (k, v)))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
         command
     }
 

@@ -72,3 +72,61 @@ impl Price {
         *self == Self::default()
     }
 }
+
+/// A price as somebody states it: some components, the others left as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PricePart {
+    /// As [`Price::input`].
+    pub input: Option<Nano>,
+    /// As [`Price::output`].
+    pub output: Option<Nano>,
+    /// As [`Price::cache_read`].
+    pub cache_read: Option<Nano>,
+    /// As [`Price::cache_write`].
+    pub cache_write: Option<Nano>,
+    /// As [`Price::cache_write_1h`].
+    pub cache_write_1h: Option<Nano>,
+    /// As [`Price::per_request`].
+    pub per_request: Option<Nano>,
+}
+
+impl PricePart {
+    /// A whole price from this alone: what is not stated about a cache costs what plain input costs, what else is not stated costs nothing.
+    #[must_use]
+    pub fn alone(&self) -> Price {
+        let input = self.input.unwrap_or_default();
+        let cache_write = self.cache_write.unwrap_or(input);
+        Price {
+            input,
+            output: self.output.unwrap_or_default(),
+            cache_read: self.cache_read.unwrap_or(input),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.unwrap_or(cache_write),
+            per_request: self.per_request.unwrap_or_default(),
+        }
+    }
+
+    /// The operator's word over the catalog's: it may set anything.
+    #[must_use]
+    pub fn over(&self, price: &Price) -> Price {
+        self.each(price, |stated, _| stated)
+    }
+
+    /// A target's word over the catalog's: it may raise a component, never lower it.
+    #[must_use]
+    pub fn raise(&self, price: &Price) -> Price {
+        self.each(price, Nano::max)
+    }
+
+    fn each(&self, price: &Price, pick: impl Fn(Nano, Nano) -> Nano) -> Price {
+        let pick = |stated: Option<Nano>, known| stated.map_or(known, |s| pick(s, known));
+        Price {
+            input: pick(self.input, price.input),
+            output: pick(self.output, price.output),
+            cache_read: pick(self.cache_read, price.cache_read),
+            cache_write: pick(self.cache_write, price.cache_write),
+            cache_write_1h: pick(self.cache_write_1h, price.cache_write_1h),
+            per_request: pick(self.per_request, price.per_request),
+        }
+    }
+}

@@ -15,7 +15,11 @@ pub fn find() -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     for program in ["kube-apiserver", "etcd", "kubectl"] {
-        assert!(folder.join(program).is_file(), "{} has no {program}: run {BUILD} (about 10 minutes, once)", folder.display());
+        assert!(
+            folder.join(program).is_file(),
+            "{} has no {program}: run {BUILD} (about 10 minutes, once)",
+            folder.display()
+        );
     }
     folder
 }

@@ -29,7 +29,8 @@ impl Certificates {
         };
         let issuer = authority();
         let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(String::from).to_vec();
-        let (server, server_key) = signed(&issuer.1, names, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth);
+        let (server, server_key) =
+            signed(&issuer.1, names, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth);
         let group = Some("system:masters");
         let (admin, admin_key) = signed(&issuer.1, Vec::new(), "admin", group, ExtendedKeyUsagePurpose::ClientAuth);
         let signing = KeyPair::generate().expect("a key for service-account tokens");

@@ -1,0 +1,427 @@
+//! What one proxy holds of one budget: reservations, settlements and the operator's answers in; admissions and messages out.
+//!
+//! # How to drive it
+//! One purse for each budget of the table, behind a lock that is never held across an await. [`Purse::reserve`] before each attempt;
+//! [`Purse::settle`] or [`Purse::release`] after it; [`Purse::take`] for each message of the operator, [`Purse::hello`] at each
+//! connect, and [`Purse::poll`] after each of these and at least four times a second: what it returns is sent when there is a
+//! connection and dropped when there is none, since everything is repeated until it is answered.
+//! A request that is told [`Reserve::NeedsGrant`] waits until `take` says that waiting requests should try again, 2 s at most.
+//!
+//! # Why an ask id rises only when its grant is accepted
+//! The ledger makes one grant for one ask. An ask that was denied or never answered may still be granted by a copy of it that is
+//! under way; since the next attempt carries the same id, that grant is the one the purse takes, and none is left behind.
+
+mod ask;
+mod held;
+mod rate;
+#[cfg(test)]
+mod tests;
+
+use super::ledger::{DeniedReason, MAX_OPEN, ShownGrant};
+use super::nano::Nano;
+use ask::Asking;
+use held::Held;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A request or a message unanswered for so long is sent again.
+const REPEAT_MS: i64 = 1_000;
+/// A grant that nothing was reserved from for so long is closed.
+const IDLE_MS: i64 = 60_000;
+/// A grant is retired so long before its life ends: the longest request, and clocks that differ.
+const LIFE_MARGIN_MS: i64 = 15 * 60_000;
+/// How long a request waits for a grant; a recalled grant that is not used yet is kept so long for the request that asked for it.
+pub const WAIT_MS: i64 = 2_000;
+
+/// One proxy's holdings of one budget.
+#[derive(Clone, Debug)]
+pub struct Purse {
+    incarnation: String,
+    observe: bool,
+    /// Oldest first; the last one that is not retiring is the active one.
+    held: Vec<Held>,
+    next_handle: u64,
+    asking: Asking,
+    /// The grant that answered each of the last asks, so that one made twice is told from one received twice.
+    accepted: BTreeMap<u64, (String, u64)>,
+    state: Option<State>,
+    /// Bound exceeded here; the ledger's answer is not awaited.
+    denied_models: BTreeSet<String>,
+    /// Spent while observing without a grant.
+    debt: (Nano, Nano),
+    burn: rate::Rate,
+}
+
+/// A reservation: what one attempt may cost at most, set aside. To be given back to the purse it came from.
+#[must_use = "an attempt that is never settled stays reserved"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket {
+    handle: u64,
+    amount: Nano,
+}
+
+impl Ticket {
+    /// What was set aside.
+    #[must_use]
+    pub const fn amount(&self) -> Nano {
+        self.amount
+    }
+}
+
+/// The answer to a request that wants to spend.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// Set aside.
+    Reserved(Ticket),
+    /// No held grant carries it; one is being asked for.
+    NeedsGrant,
+    /// Refused now, without asking.
+    Denied(Denied),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The ledger said that it would not fit even if everything open came back.
+    Exhausted {
+        /// What would.
+        fits: Nano,
+    },
+    /// Until an administrator resumes.
+    Frozen,
+    /// The model's usage was above its bound; until an administrator resumes.
+    ModelDenied,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// Its cost.
+    pub actual: Nano,
+    /// Whether that is the worst case, for want of the provider's usage.
+    pub estimated: bool,
+    /// The model, when its usage was above the bound that was reserved: denied from now on.
+    pub bound_exceeded: Option<String>,
+}
+
+/// A message of the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum In {
+    /// An ask is granted.
+    Grant(Granted),
+    /// An ask is denied.
+    Denied {
+        /// For whom.
+        incarnation: String,
+        /// The ask.
+        ask: u64,
+        /// Why.
+        reason: DeniedReason,
+        /// The largest bound that a grant could carry.
+        fits: Nano,
+    },
+    /// Retire, drain and close a grant.
+    Recall {
+        /// Uid of the ledger.
+        ledger: String,
+        /// The grant.
+        grant: u64,
+    },
+    /// Forget a grant.
+    Closed {
+        /// Uid of the ledger.
+        ledger: String,
+        /// The grant.
+        grant: u64,
+    },
+    /// Where the budget stands.
+    State(State),
+}
+
+/// A grant as it arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Uid of the ledger that made it.
+    pub ledger: String,
+    /// The grant.
+    pub grant: u64,
+    /// For whom.
+    pub incarnation: String,
+    /// The ask it answers.
+    pub ask: u64,
+    /// How much may be spent on it.
+    pub amount: Nano,
+    /// No request is admitted on it from then on.
+    pub window_end_ms: i64,
+    /// Charged in full from then on.
+    pub life_end_ms: i64,
+}
+
+/// Where a budget stands, as the operator tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What may be spent in the window.
+    pub limit: Nano,
+    /// What was spent.
+    pub spent: Nano,
+    /// What could still be granted or is granted and unspent.
+    pub remaining: Nano,
+    /// Nothing is left, or too little for what is asked.
+    pub exhausted: bool,
+    /// Denies until an administrator resumes.
+    pub frozen: bool,
+    /// Models denied until an administrator resumes.
+    pub denied_models: BTreeSet<String>,
+    /// When the window ends; the state says nothing of the next one.
+    pub window_end_ms: i64,
+}
+
+impl State {
+    /// `spent` in whole percent of `limit`, rounded down: what thresholds compare with.
+    #[must_use]
+    pub fn percent(&self) -> u32 {
+        match self.limit.0 {
+            0 => 100,
+            limit => u32::try_from(u128::from(self.spent.0) * 100 / u128::from(limit)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A message to the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Out {
+    /// Ask for a grant.
+    Ask {
+        /// Rises by one with each grant accepted.
+        id: u64,
+        /// The request that needs it.
+        min: Nano,
+        /// What it would take.
+        want: Nano,
+    },
+    /// What was spent on a grant so far.
+    Report(Spending),
+    /// Nothing is in flight on the grant, and nothing will be.
+    Close(Spending),
+}
+
+/// Cumulative figures of one grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// Uid of the ledger that made it.
+    pub ledger: String,
+    /// The grant.
+    pub grant: u64,
+    /// Settled so far.
+    pub spent: Nano,
+    /// The part of it charged in full without the provider's usage.
+    pub estimated: Nano,
+    /// Models whose usage was above their bound.
+    pub bound_exceeded: Vec<String>,
+}
+
+/// Whether waiting requests should try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Nothing changed for them.
+    Nobody,
+    /// Each calls `reserve` once more.
+    Waiting,
+}
+
+impl Purse {
+    /// An empty purse of a new incarnation.
+    #[must_use]
+    pub fn new(incarnation: &str) -> Self {
+        Self {
+            incarnation: incarnation.to_owned(),
+            observe: false,
+            held: vec![],
+            next_handle: 1,
+            asking: Asking::default(),
+            accepted: BTreeMap::new(),
+            state: None,
+            denied_models: BTreeSet::new(),
+            debt: (Nano::ZERO, Nano::ZERO),
+            burn: rate::Rate::default(),
+        }
+    }
+
+    /// Sets whether the budget only observes; then nothing is denied and nothing waits.
+    pub fn observe(&mut self, observe: bool) {
+        self.observe = observe;
+    }
+
+    /// Sets `worst` aside for one attempt on `model`.
+    pub fn reserve(&mut self, now_ms: i64, worst: Nano, model: &str) -> Reserve {
+        if !self.observe {
+            if let Some(denied) = self.refusal(now_ms, model) {
+                return Reserve::Denied(denied);
+            }
+        }
+        if worst == Nano::ZERO {
+            return Reserve::Reserved(Ticket { handle: 0, amount: worst });
+        }
+        let crowded = self.held.len() >= MAX_OPEN;
+        let carries = |h: &&mut Held| h.carries(now_ms, worst, crowded);
+        if let Some(held) = self.held.iter_mut().rev().find(carries) {
+            return Reserve::Reserved(held.reserve(now_ms, worst));
+        }
+        if !self.observe {
+            if let Some(fits) = self.asking.denied(now_ms, worst) {
+                return Reserve::Denied(Denied::Exhausted { fits });
+            }
+        }
+        self.asking.demand(now_ms, worst);
+        if self.observe {
+            return Reserve::Reserved(Ticket { handle: 0, amount: worst });
+        }
+        Reserve::NeedsGrant
+    }
+
+    /// The attempt is over, and this is what it cost.
+    pub fn settle(&mut self, now_ms: i64, ticket: Ticket, charge: &Charge) {
+        self.burn.add(now_ms, charge.actual);
+        self.denied_models.extend(charge.bound_exceeded.clone());
+        if let Some(held) = self.held.iter_mut().find(|h| h.handle == ticket.handle) {
+            held.settle(ticket.amount, charge);
+        } else if ticket.handle == 0 {
+            // Nothing was set aside: free, or observed without a grant. The next grant carries it.
+            self.debt.0 = self.debt.0.plus(charge.actual);
+            if charge.estimated {
+                self.debt.1 = self.debt.1.plus(charge.actual);
+            }
+        }
+    }
+
+    /// The attempt never reached the provider, or the provider refused it whole: it cost nothing.
+    pub fn release(&mut self, now_ms: i64, ticket: Ticket) {
+        self.settle(now_ms, ticket, &Charge::default());
+    }
+
+    /// Whether the budget is known to have nothing left for requests of the usual size: what `onExhausted` acts on.
+    #[must_use]
+    pub fn exhausted(&self, now_ms: i64) -> bool {
+        self.told(now_ms).is_some_and(|s| s.exhausted) || self.asking.denied(now_ms, Nano::MAX).is_some()
+    }
+
+    /// What the operator last said of the window that is running.
+    #[must_use]
+    pub fn told(&self, now_ms: i64) -> Option<&State> {
+        self.state.as_ref().filter(|s| now_ms < s.window_end_ms)
+    }
+
+    /// Why the last ask was not granted, while it is unanswered since: what a request says that waited in vain.
+    #[must_use]
+    pub fn last_denial(&self) -> Option<(DeniedReason, Nano)> {
+        self.asking.last_denial
+    }
+
+    /// Grants held, draining ones included; 0: the purse may be dropped.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Retires every grant, for a budget that is gone or a proxy that stops.
+    pub fn retire(&mut self) {
+        for held in &mut self.held {
+            held.retiring = true;
+            held.returning = true;
+        }
+        self.asking.forget();
+    }
+
+    fn refusal(&self, now_ms: i64, model: &str) -> Option<Denied> {
+        let told = self.told(now_ms);
+        if told.is_some_and(|s| s.frozen) || self.asking.frozen(now_ms) {
+            return Some(Denied::Frozen);
+        }
+        let exceeded = self.denied_models.contains(model) || told.is_some_and(|s| s.denied_models.contains(model));
+        exceeded.then_some(Denied::ModelDenied)
+    }
+
+    /// A new connection: what is shown in its hello. Everything unanswered is sent again by the next `poll`.
+    pub fn hello(&mut self) -> Vec<(String, ShownGrant)> {
+        self.asking.resend();
+        self.held.iter_mut().map(Held::show).collect()
+    }
+
+    /// A message of the operator.
+    pub fn take(&mut self, now_ms: i64, message: In) -> Wake {
+        match message {
+            In::Grant(granted) => self.accept(now_ms, granted),
+            In::Denied { incarnation, ask, reason, fits } => {
+                if incarnation != self.incarnation {
+                    return Wake::Nobody;
+                }
+                self.asking.refused(now_ms, ask, reason, fits)
+            }
+            In::Recall { ledger, grant } => {
+                for held in self.held.iter_mut().filter(|h| h.is(&ledger, grant)) {
+                    held.returning = true;
+                }
+                Wake::Nobody
+            }
+            In::Closed { ledger, grant } => {
+                self.held.retain(|h| !h.is(&ledger, grant));
+                Wake::Waiting
+            }
+            In::State(state) => self.learn(state),
+        }
+    }
+
+    fn learn(&mut self, state: State) -> Wake {
+        // An administrator who resumes clears the models; the ledger has heard of ours before it can say so.
+        let resumed =
+            self.state.as_ref().is_some_and(|s| !s.denied_models.is_empty() && state.denied_models.is_empty());
+        if resumed {
+            self.denied_models.clear();
+        }
+        self.asking.learn(&state);
+        self.state = Some(state);
+        Wake::Waiting
+    }
+
+    /// Rule 2: only a grant for this incarnation and the outstanding ask. One that another ledger made for an ask that is answered
+    /// is given back untouched: it cannot have been spent from, since it was never accepted.
+    fn accept(&mut self, now_ms: i64, granted: Granted) -> Wake {
+        if granted.incarnation != self.incarnation || self.held.iter().any(|h| h.is(&granted.ledger, granted.grant)) {
+            return Wake::Nobody;
+        }
+        let answers = self.asking.accept(now_ms, granted.ask, granted.amount);
+        let made_twice =
+            self.accepted.get(&granted.ask).is_some_and(|(l, g)| (l, *g) != (&granted.ledger, granted.grant));
+        if !answers && !made_twice {
+            return Wake::Nobody;
+        }
+        let mut held = Held::new(self.next_handle, now_ms, &granted);
+        self.next_handle += 1;
+        if answers {
+            self.accepted.insert(granted.ask, (granted.ledger, granted.grant));
+            while self.accepted.len() > 64 {
+                self.accepted.pop_first();
+            }
+            for older in &mut self.held {
+                older.retiring = true;
+            }
+            held.carry_over(std::mem::take(&mut self.debt));
+        } else {
+            (held.retiring, held.returning) = (true, true);
+        }
+        self.held.push(held);
+        if answers { Wake::Waiting } else { Wake::Nobody }
+    }
+
+    /// What is due to be sent.
+    pub fn poll(&mut self, now_ms: i64) -> Vec<Out> {
+        let mut out = vec![];
+        for held in &mut self.held {
+            held.rotate(now_ms);
+            out.extend(held.message(now_ms));
+        }
+        if self.held.len() < MAX_OPEN {
+            out.extend(self.asking.poll(now_ms, &self.burn));
+        }
+        out
+    }
+}
