@@ -2,6 +2,7 @@
 //! here, clients of vendors. Nothing skips: what is missing fails with the command that installs it.
 #![expect(clippy::panic, reason = "a test that cannot go on says what to do and stops")]
 
+pub mod bench;
 pub mod cluster;
 pub mod http;
 pub mod process;

@@ -125,6 +125,14 @@ fn spawn(program: &Program, log: &Path) -> Child {
     child
 }
 
+/// CPU time that a process has used so far, by the scheduler's account of its threads (what `stat` tells is in hundredths of a second).
+pub fn cpu_nanos_of(pid: u32) -> u64 {
+    let folder = format!("/proc/{pid}/task");
+    let threads = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{folder}: {e}"));
+    let accounts = threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    accounts.filter_map(|account| account.split_whitespace().next()?.parse::<u64>().ok()).sum()
+}
+
 /// A child process. Dropped: killed; and if the test is failing, the end of its log is shown.
 #[derive(Debug)]
 pub struct Process {
@@ -223,12 +231,9 @@ impl Process {
         kib.and_then(|v| v.parse::<u64>().ok()).expect("VmRSS in /proc/PID/status") * 1024
     }
 
-    /// CPU time used so far, user and system, in hundredths of a second (the unit of /proc).
-    pub fn cpu_ticks(&self) -> u64 {
-        let stat = self.proc("stat");
-        // After the command's name in parentheses, which may hold spaces: state is field 3, user time 14, system time 15.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        [11, 12].iter().map(|i| fields[*i].parse::<u64>().expect("a number in /proc/PID/stat")).sum()
+    /// CPU time used so far, user and system.
+    pub fn cpu_nanos(&self) -> u64 {
+        cpu_nanos_of(self.pid())
     }
 
     /// Do not show the log when a test fails.

@@ -1,0 +1,135 @@
+//! In: an upstream's address. Out: every proxy that is compared, running before it, with the CPU time it has used.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use crate::process::{Process, Program, Proxy, free_port};
+use crate::{scratch, wait};
+
+/// One proxy under measurement.
+pub struct Contender {
+    pub name: &'static str,
+    pub address: SocketAddr,
+    process: Process,
+}
+
+impl Contender {
+    /// CPU time of the process and its children so far.
+    pub fn cpu_nanos(&self) -> u64 {
+        self.process.cpu_nanos()
+            + children(self.process.pid()).into_iter().map(crate::process::cpu_nanos_of).sum::<u64>()
+    }
+}
+
+/// The upstream as a process of its own.
+pub async fn start_upstream() -> Contender {
+    let listen = loopback();
+    let process = itself().arg("upstream").arg(listen.to_string()).start();
+    listening("upstream", listen, process).await
+}
+
+/// All of them, in the order of the table.
+pub async fn start_all(upstream: &Contender) -> Vec<Contender> {
+    let hyper = loopback();
+    let reverse = itself().arg("reverse").arg(hyper.to_string()).arg(upstream.address.to_string()).start();
+    let nginx = loopback();
+    let config = nginx_config(nginx, upstream.address);
+    let program =
+        Program::at(nginx_path()).arg("-c").arg(&config).arg("-p").arg(config.parent().unwrap_or(Path::new("/")));
+    vec![
+        listening("hyper", hyper, reverse).await,
+        listening("nginx", nginx, program.start()).await,
+        tollway("tollway", upstream.address, false).await,
+        tollway("tollway+budget", upstream.address, true).await,
+    ]
+}
+
+async fn tollway(name: &'static str, upstream: SocketAddr, budget: bool) -> Contender {
+    let folder = scratch::folder("manifests");
+    std::fs::write(folder.join("route.yaml"), route(upstream)).expect("a manifest");
+    if budget {
+        std::fs::write(folder.join("budget.yaml"), BUDGET).expect("a manifest");
+    }
+    // One line a request is what it logs by default; nginx and the bare proxy log none.
+    let proxy = Proxy::standalone_with(&folder, |p| p.arg("--log=warn")).await;
+    let address = proxy.url.trim_start_matches("http://").parse().expect("an address");
+    Contender { name, address, process: proxy.process }
+}
+
+async fn listening(name: &'static str, address: SocketAddr, mut process: Process) -> Contender {
+    wait::until(&format!("{name} to listen"), async || {
+        assert!(process.is_running(), "{name} ended:\n{}", process.log_tail(30));
+        TcpStream::connect(address).ok()
+    })
+    .await;
+    Contender { name, address, process }
+}
+
+fn itself() -> Program {
+    Program::at(std::env::current_exe().expect("the path of the running program"))
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+fn nginx_path() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = folders.map(|f| f.join("nginx")).find(|p| p.is_file());
+    found.unwrap_or_else(|| panic!("there is no nginx: apt-get install nginx-light"))
+}
+
+// As one would configure it for streams of a model: kept connections on both sides, no buffering, no log.
+fn nginx_config(listen: SocketAddr, upstream: SocketAddr) -> PathBuf {
+    let folder = scratch::folder("nginx");
+    let text = format!(
+        "daemon off; worker_processes 2; pid {0}/pid; error_log {0}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 100000000; tcp_nodelay on;
+  client_body_temp_path {0}/body; proxy_temp_path {0}/proxy; fastcgi_temp_path {0}/fastcgi; uwsgi_temp_path {0}/uwsgi; scgi_temp_path {0}/scgi;
+  upstream model {{ server {upstream}; keepalive 64; keepalive_requests 100000000; }}
+  server {{
+    listen {listen};
+    location / {{ proxy_pass http://model; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }}
+  }}
+}}
+",
+        folder.display()
+    );
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, text).expect("a configuration for nginx");
+    path
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+fn route(upstream: SocketAddr) -> String {
+    format!(
+        "apiVersion: tollway.dev/v1alpha1
+kind: ModelRoute
+metadata: {{name: bench}}
+spec:
+  models: [bench]
+  targets:
+  - name: upstream
+    openai: {{baseUrl: \"http://{upstream}/v1\", model: bench, loopback: true}}
+    price: {{inputPerMillion: \"0.80\", outputPerMillion: \"3.20\"}}
+  rules:
+  - split: [{{target: upstream, weight: 100}}]
+"
+    )
+}
+
+const BUDGET: &str = "apiVersion: tollway.dev/v1alpha1
+kind: CostBudget
+metadata: {name: bench}
+spec:
+  limit: {amount: \"100000.00\", currency: USD}
+  period: Once
+  mode: Enforce
+";
