@@ -8,4 +8,5 @@ pub mod http;
 pub mod process;
 pub mod python;
 pub mod scratch;
+pub mod sim;
 pub mod wait;

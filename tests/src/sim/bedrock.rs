@@ -1,0 +1,155 @@
+//! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or ConverseStream out.
+
+mod frames;
+mod render;
+pub mod shapes;
+pub(super) mod signature;
+mod validate;
+
+use super::book::{Charge, Flight};
+use super::generate::generate;
+use super::script::{Exception, Fault};
+use super::serve::{self, Body, Cut, whole};
+use super::server::State;
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, header};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use frames::{event, exception};
+pub use shapes::Shapes;
+
+/// An error answer: the type in a header, as the service sends it, the words in the body.
+fn error(id: u64, status: u16, name: &str, message: &str) -> Response<Body> {
+    let mut response = whole(status, "application/json", json!({ "message": message }).to_string());
+    let kind = format!("{name}:http://internal.amazon.com/coral/com.amazon.bedrock/");
+    for (header, value) in [("x-amzn-errortype", kind), ("x-amzn-requestid", request_id(id))] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(header, value);
+        }
+    }
+    response
+}
+
+fn refuse(flight: Flight, exception: Exception, message: &str) -> Response<Body> {
+    let (name, status, _) = exception.wire();
+    let response = error(flight.id(), status, name, message);
+    serve::refuse(flight, name, response)
+}
+
+fn request_id(id: u64) -> String {
+    format!("00000000-0000-4000-8000-{id:012x}")
+}
+
+/// The model id and whether a stream is asked for; nothing for a path the simulator does not have.
+fn route(path: &str) -> Option<(String, bool)> {
+    let (id, operation) = path.strip_prefix("/model/")?.rsplit_once('/')?;
+    let stream = match operation {
+        "converse" => false,
+        "converse-stream" => true,
+        _ => return None,
+    };
+    Some((percent_decode(id)?, stream))
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+pub(super) async fn handle(
+    state: &Arc<State>,
+    mut flight: Flight,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Response<Body>, Cut> {
+    let Some((asked, stream)) = route(parts.uri.path()).filter(|_| parts.method == Method::POST) else {
+        let response = error(flight.id(), 404, "UnknownOperationException", "");
+        return Ok(serve::refuse(flight, "UnknownOperationException", response));
+    };
+    flight.note(|seen| seen.stream = stream);
+    if state.config.authenticate {
+        let skew = Duration::from_secs(state.config.max_skew_seconds);
+        let known = signature::Known { credentials: &state.config.credentials, bearer: &state.config.bearer_tokens };
+        match signature::verify(&known, parts, body, SystemTime::now(), skew) {
+            Ok(client) => flight.note(|seen| seen.client = Some(client)),
+            Err(denied) => {
+                let response = error(flight.id(), 403, denied.name, &denied.message);
+                return Ok(serve::refuse(flight, denied.name, response));
+            }
+        }
+    }
+    let Some((id, model)) = state.config.model(&asked) else {
+        return Ok(refuse(flight, Exception::Validation, "The provided model identifier is invalid."));
+    };
+    flight.note(|seen| seen.model = Some(id.to_owned()));
+    let prompt = match serde_json::from_slice::<Value>(body)
+        .map_err(|_| "Unable to parse the request body as JSON.".to_owned())
+        .and_then(|request| validate::validate(model, &request))
+    {
+        Ok(prompt) => prompt,
+        Err(message) => return Ok(refuse(flight, Exception::Validation, &message)),
+    };
+    let decision = state.script().decide(&asked, id, stream);
+    match decision.fault {
+        Some(Fault::Error { name, retry_after }) => {
+            let mut response = refuse(flight, name, name.wire().2);
+            if let Some(seconds) = retry_after {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            return Ok(response);
+        }
+        Some(Fault::Status { status, body }) => {
+            return Ok(serve::refuse(flight, "scripted status", whole(status, "text/html", body)));
+        }
+        _ => {}
+    }
+    let reply = decision.reply.as_ref().unwrap_or(&state.config.reply);
+    let made = generate(model, &prompt, reply);
+    let usage = render::Usage::new(prompt.tokens, made.tokens, reply);
+    flight.charge(Charge {
+        model: id.to_owned(),
+        price: model.price,
+        input: usage.input,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+    });
+    let pace = decision.pace.unwrap_or_default();
+    let mut answer = render::answer(&made, &usage, reply, stream, pace);
+    answer.headers.push(("x-amzn-requestid", request_id(flight.id())));
+    if let Some(Fault::StreamError { name, .. }) = decision.fault {
+        let (wire_name, status, message) = name.wire();
+        answer.error_event = Some(exception(name));
+        answer.error_plain = Some(error(flight.id(), status, wire_name, message));
+    }
+    serve::send(state, flight, answer, pace, decision.fault).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_ids_come_percent_encoded() {
+        assert_eq!(
+            route("/model/us.amazon.nova-pro-v1%3A0/converse"),
+            Some(("us.amazon.nova-pro-v1:0".to_owned(), false))
+        );
+        let arn =
+            "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Famazon.nova-lite-v1%3A0/converse-stream";
+        let id = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0";
+        assert_eq!(route(arn), Some((id.to_owned(), true)));
+        assert_eq!(route("/model/x/invoke"), None);
+        assert_eq!(route("/model/%zz/converse"), None);
+    }
+}
