@@ -34,7 +34,7 @@ impl Operator {
     pub async fn start_with(cluster: &Cluster, change: impl FnOnce(Program) -> Program) -> Operator {
         let namespace = cluster.namespace("tollway-system").await;
         let mut operator = Operator::replica(cluster, &namespace, change);
-        operator.ready().await;
+        operator.leading().await;
         operator.fetch_ca(cluster).await;
         operator
     }
@@ -58,17 +58,26 @@ impl Operator {
         }
     }
 
-    /// Waits until `/readyz` says so; fails at once when the process ends before.
+    /// Waits until `/readyz` says so, leading or standing by; fails at once when the process ends before.
     pub async fn ready(&mut self) {
+        self.wait_for_readyz("ok").await;
+    }
+
+    /// Waits until it holds the lease: at once when it is alone, some seconds after the former leader was killed.
+    pub async fn leading(&mut self) {
+        self.wait_for_readyz("leading").await;
+    }
+
+    async fn wait_for_readyz(&mut self, text: &str) {
         let url = format!("{}/readyz", self.admin);
-        wait::until("tollway-operator to be ready", async || {
+        wait::until(&format!("tollway-operator to say '{text}' on /readyz"), async || {
             assert!(self.process.is_running(), "tollway-operator ended:\n{}", self.process.log_tail(30));
-            http::try_get(&url).await.is_ok_and(|r| r.status.is_success()).then_some(())
+            http::try_get(&url).await.is_ok_and(|r| r.status.is_success() && r.text().contains(text)).then_some(())
         })
         .await;
     }
 
-    /// kill -9 and the same command again, ready to serve.
+    /// kill -9 and the same command again, ready; `leading` waits for the lease.
     pub async fn restart(&mut self) {
         self.process.start_again();
         self.ready().await;
