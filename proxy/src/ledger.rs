@@ -1,7 +1,23 @@
 //! The proxy's side of the cap: the worst case of an attempt in, a reservation or a refusal out.
+//!
+//! # Why a request rarely waits
+//! What is granted is held in purses in memory, so a request that a held grant carries takes one short lock and no
+//! message. Only one that no grant carries waits, for the larger grant that the driver (`remote` or `standalone`) asks for.
 
-use tollway_core::spend::Nano;
-use tollway_core::table::{Mode, Table};
+mod accounts;
+pub mod remote;
+pub mod standalone;
+
+pub use accounts::BudgetView;
+
+use accounts::{Accounts, Verdict};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tollway_core::spend::purse::WAIT_MS;
+use tollway_core::spend::{Charge, Nano, Ticket};
+use tollway_core::table::Table;
 
 /// Why an attempt may not be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +30,10 @@ pub enum Refusal {
     /// Nobody who may grant is reachable, and no grant is held.
     #[error("budget {budget:?} cannot be checked just now: no ledger answered; try again")]
     Unavailable { budget: String },
-    /// The model used more than its bound before; it stays denied until an administrator resumes the budget.
+    /// The ledger cannot be trusted until a person has looked.
+    #[error("budget {budget:?} is frozen: an administrator must look at its status and add a `resume` adjustment")]
+    Frozen { budget: String },
+    /// The model used more than its bound before; it stays denied until an administrator resumes.
     #[error(
         "budget {budget:?} denies model {model:?}: it used more than its computed bound; an administrator must add a `resume` adjustment"
     )]
@@ -22,15 +41,47 @@ pub enum Refusal {
 }
 
 /// Every budget's purse of this process.
-#[derive(Debug, Default)]
-pub struct Ledger {}
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    accounts: Mutex<Accounts>,
+    /// Wakes the driver: something is due to be sent.
+    due: Notify,
+    /// Wakes requests that wait: a grant, a denial or a settlement may have changed their answer.
+    changed: Notify,
+    waiting: AtomicUsize,
+    /// Whether anyone who may grant is within reach, or may be in a moment.
+    reachable: AtomicBool,
+}
 
 /// The worst case of one attempt, held in every budget that applies. Dropped unsettled, it is charged in full.
 #[derive(Debug)]
 #[must_use = "a reservation is settled, released, or charged in full when dropped"]
-pub struct Reservation {}
+pub struct Reservation {
+    shared: Arc<Shared>,
+    tickets: Vec<(Arc<str>, Ticket)>,
+    worst: Nano,
+    model: String,
+}
 
 impl Ledger {
+    /// Empty purses of a new incarnation; a driver fills them.
+    #[must_use]
+    pub fn new(incarnation: &str) -> Self {
+        let shared = Shared {
+            accounts: Mutex::new(Accounts::new(incarnation)),
+            due: Notify::new(),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            reachable: AtomicBool::new(true),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
     /// Holds `worst` in all of `budgets` or in none. Returns at once when held grants carry it, else waits up to 2 s for a larger grant.
     ///
     /// # Errors
@@ -41,28 +92,110 @@ impl Ledger {
         table: &Table,
         worst: Nano,
         target_is_free: bool,
-        _model: &str,
+        model: &str,
     ) -> Result<Reservation, Refusal> {
-        let binding = |name: &&String| table.budgets.get(*name).is_none_or(|b| b.mode == Mode::Enforce);
-        match budgets.iter().find(binding) {
-            Some(budget) if !target_is_free && worst > Nano::ZERO => {
-                Err(Refusal::Unavailable { budget: budget.clone() })
-            }
-            _ => Ok(Reservation {}),
+        let held = |tickets| Reservation { shared: Arc::clone(&self.shared), tickets, worst, model: model.to_owned() };
+        let verdict = || self.accounts().reserve(now_ms(), budgets, table, worst, target_is_free, model);
+        let short = match verdict() {
+            Verdict::Reserved(tickets) => return Ok(held(tickets)),
+            Verdict::Refused(refusal) => return Err(refusal),
+            Verdict::Wait { budget } => budget,
+        };
+        if !self.shared.reachable.load(Ordering::Relaxed) {
+            return Err(Refusal::Unavailable { budget: short });
         }
+        let _waiting = Waiting::new(&self.shared.waiting);
+        let wait = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                match verdict() {
+                    Verdict::Reserved(tickets) => return Ok(held(tickets)),
+                    Verdict::Refused(refusal) => return Err(refusal),
+                    Verdict::Wait { .. } => {}
+                }
+                self.shared.due.notify_one();
+                changed.await;
+            }
+        };
+        let most = Duration::from_millis(WAIT_MS.unsigned_abs());
+        tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(&short)))
+    }
+
+    /// Where every budget stands, as far as this proxy knows.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<BudgetView> {
+        self.accounts().views(now_ms())
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.shared.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reservation {
     /// The provider said what was used: charge it, return the rest.
-    pub fn settle(self, _actual: Nano) {}
+    pub fn settle(mut self, actual: Nano) {
+        self.end(&Charge { actual, ..Charge::default() });
+    }
 
     /// The provider never said what was used: charge the worst case, marked estimated.
-    pub fn settle_in_full(self) {}
+    pub fn settle_in_full(mut self) {
+        self.in_full();
+    }
 
     /// Nothing was sent, or a complete HTTP error came back before any stream: charge nothing.
-    pub fn release(self) {}
+    pub fn release(mut self) {
+        self.end(&Charge::default());
+    }
 
     /// The usage was above the bound: charge all of it and have the budgets deny the model.
-    pub fn bound_exceeded(self, _actual: Nano) {}
+    pub fn bound_exceeded(mut self, actual: Nano) {
+        tracing::error!(model = %self.model, bound = %self.worst, %actual, "usage above its bound: the budgets deny the model until resumed");
+        let bound_exceeded = Some(self.model.clone());
+        self.end(&Charge { actual, bound_exceeded, ..Charge::default() });
+    }
+
+    fn in_full(&mut self) {
+        let charge = Charge { actual: self.worst, estimated: true, bound_exceeded: None };
+        self.end(&charge);
+    }
+
+    fn end(&mut self, charge: &Charge) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let tickets = std::mem::take(&mut self.tickets);
+        self.shared.accounts.lock().unwrap_or_else(PoisonError::into_inner).settle(now_ms(), tickets, charge);
+        if self.shared.waiting.load(Ordering::Relaxed) > 0 {
+            self.shared.changed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.in_full();
+    }
+}
+
+/// Counts a request that waits, however it ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

@@ -1,2 +1,2 @@
-//! Skeleton.
+//! Command line.
 fn main() {}

@@ -6,10 +6,13 @@
 //! under the label `other`, so totals stay right and memory stays bounded.
 
 mod meter;
+mod moment;
 mod vectors;
 
 pub use meter::{RouteMeter, TargetMeter};
 
+use crate::ledger::BudgetView;
+use crate::source::Serving;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tollway_core::control::TargetObservation;
@@ -95,25 +98,43 @@ impl Metrics {
     /// The handle of one target; the same one each time while the target exists and means the same model.
     pub fn target(&self, route: &str, name: &str, target: &Target) -> Arc<TargetMeter> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = TargetMeter::new(&self.vectors, route, name, target);
-        let held = targets.entry((route.to_owned(), name.to_owned())).or_insert_with(|| Arc::new(fresh));
+        let made = || Arc::new(TargetMeter::new(&self.vectors, route, name, target));
+        let held = targets.entry((route.to_owned(), name.to_owned())).or_insert_with(made);
+        if !held.means(target) {
+            held.forget();
+            *held = made();
+        }
         Arc::clone(held)
     }
 
-    /// Forgets routes and targets that the table no longer has.
+    /// Forgets routes and targets that the table no longer has, with their series.
     pub fn retain(&self, table: &Table) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.retain(|name, _| table.routes.contains_key(name));
+        let gone = routes.extract_if(.., |name, _| !table.routes.contains_key(name));
+        gone.for_each(|(_, meter)| meter.forget());
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        targets.retain(|(route, name), _| table.routes.get(route).is_some_and(|r| r.targets.contains_key(name)));
+        let known = |route: &str, name: &str| table.routes.get(route).is_some_and(|r| r.targets.contains_key(name));
+        let gone = targets.extract_if(.., |(route, name), _| !known(route, name));
+        gone.for_each(|(_, meter)| meter.forget());
     }
 
-    /// Every series in Prometheus' text form.
+    /// Every series in Prometheus' text form, with what is only known at this moment: the table and the budgets.
+    /// Routes and targets that are gone lose their series here.
     ///
     /// # Errors
     /// A series that cannot be written as text.
-    pub fn encode(&self) -> Result<String, prometheus::Error> {
+    pub fn encode(&self, serving: Option<&Serving>, budgets: &[BudgetView]) -> Result<String, prometheus::Error> {
+        if let Some(serving) = serving {
+            self.retain(&serving.table);
+        }
+        self.vectors.moment.set(serving.map(|serving| serving.revision), budgets);
         self.vectors.encode()
+    }
+
+    /// Requests of one route by how they ended.
+    pub fn requests(&self, route: &str) -> BTreeMap<String, u64> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.get(route).map(|meter| meter.counts()).unwrap_or_default()
     }
 
     /// Cumulative figures of every target that saw traffic, for status.

@@ -10,7 +10,7 @@ use tollway_core::table::Table;
 pub type Live = Arc<ArcSwapOption<Serving>>;
 
 /// One accepted table and what came beside it; replaced whole at every change.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Serving {
     /// Rises with every change; 0 for a table that a folder gave before any edit.
     pub revision: u64,
@@ -20,6 +20,30 @@ pub struct Serving {
     /// Routes of the table that this proxy cannot serve, with the reason: 503 for them, the rest applies.
     pub unserved: BTreeMap<String, String>,
     pub secrets: Arc<Secrets>,
+}
+
+/// Features of a table that this version serves beyond the first ones; a route that requires another is not served.
+pub const FEATURES: &[&str] = &[];
+
+/// Routes that need what this version lacks, with the reason.
+#[must_use]
+pub fn unserved(table: &Table) -> BTreeMap<String, String> {
+    let lacking = |requires: &[String]| requires.iter().find(|name| !FEATURES.contains(&name.as_str())).cloned();
+    let reason =
+        |feature| format!("this proxy ({}) lacks the feature {feature:?}: upgrade it", env!("CARGO_PKG_VERSION"));
+    let routes = table.routes.iter();
+    routes.filter_map(|(name, route)| Some((name.clone(), reason(lacking(&route.requires)?)))).collect()
+}
+
+/// How the source is doing, for `/status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether the operator's stream stands, or the folder could be read.
+    pub connected: bool,
+    /// The operator's address, or the folder.
+    pub place: String,
+    /// What is wrong just now, one line each.
+    pub problems: Vec<String>,
 }
 
 /// Secrets by name and key, in memory only: neither `Debug` nor any page shows a value.

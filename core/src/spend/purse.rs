@@ -67,6 +67,15 @@ impl Ticket {
     }
 }
 
+/// Figures of every grant that one purse holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Granted and not spent.
+    pub unspent: Nano,
+    /// Spent in full for want of the provider's usage.
+    pub estimated: Nano,
+}
+
 /// The answer to a request that wants to spend.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reserve {
@@ -253,10 +262,10 @@ impl Purse {
 
     /// Sets `worst` aside for one attempt on `model`.
     pub fn reserve(&mut self, now_ms: i64, worst: Nano, model: &str) -> Reserve {
-        if !self.observe {
-            if let Some(denied) = self.refusal(now_ms, model) {
-                return Reserve::Denied(denied);
-            }
+        if !self.observe
+            && let Some(denied) = self.refusal(now_ms, model)
+        {
+            return Reserve::Denied(denied);
         }
         if worst == Nano::ZERO {
             return Reserve::Reserved(Ticket { handle: 0, amount: worst });
@@ -266,10 +275,10 @@ impl Purse {
         if let Some(held) = self.held.iter_mut().rev().find(carries) {
             return Reserve::Reserved(held.reserve(now_ms, worst));
         }
-        if !self.observe {
-            if let Some(fits) = self.asking.denied(now_ms, worst) {
-                return Reserve::Denied(Denied::Exhausted { fits });
-            }
+        if !self.observe
+            && let Some(fits) = self.asking.denied(now_ms, worst)
+        {
+            return Reserve::Denied(Denied::Exhausted { fits });
         }
         self.asking.demand(now_ms, worst);
         if self.observe {
@@ -314,6 +323,13 @@ impl Purse {
     #[must_use]
     pub fn last_denial(&self) -> Option<(DeniedReason, Nano)> {
         self.asking.last_denial
+    }
+
+    /// What is held just now, draining grants included.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let sum = |of: fn(&Held) -> Nano| self.held.iter().map(of).sum();
+        Holdings { unspent: sum(Held::unspent), estimated: sum(Held::estimated) }
     }
 
     /// Grants held, draining ones included; 0: the purse may be dropped.

@@ -1,8 +1,9 @@
 //! The handles the request path counts with: one a route, one a target.
 
-use super::vectors::Vectors;
+use super::vectors::{HISTOGRAM_SERIES, Vectors};
 use super::{Attempt, Circuit, Outcome};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -38,10 +39,19 @@ impl RouteMeter {
         self.outcomes[at].get_or_init(made).inc();
     }
 
-    /// Requests that ended so, since this handle was made.
-    #[must_use]
-    pub fn count(&self, outcome: Outcome) -> u64 {
-        self.outcomes[outcome as usize].get().map_or(0, IntCounter::get)
+    /// Requests by how they ended, as far as any did so.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        let counted = OUTCOMES.iter().zip(&self.outcomes);
+        counted.filter_map(|(name, count)| Some(((*name).to_owned(), count.get()?.get()))).collect()
+    }
+}
+
+impl RouteMeter {
+    /// Drops the series; a request still under way counts on into the void.
+    pub(super) fn forget(&self) {
+        for (name, _) in OUTCOMES.iter().zip(&self.outcomes).filter(|(_, made)| made.get().is_some()) {
+            self.vectors.drop_series(&self.vectors.requests, &[&self.route, name], 1);
+        }
     }
 }
 
@@ -74,11 +84,7 @@ struct Seen {
 
 impl TargetMeter {
     pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, target: &Target) -> Self {
-        let (provider, model) = match &target.provider {
-            Provider::Bedrock(bedrock) => ("aws.bedrock", bedrock.model_id.as_str()),
-            Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or("")),
-            Provider::Simulated(_) => ("simulated", ""),
-        };
+        let (provider, model) = meaning(target);
         Self {
             vectors: Arc::clone(vectors),
             labels: [route, name, "chat", provider, model].map(str::to_owned),
@@ -92,6 +98,12 @@ impl TargetMeter {
             first_token: OnceLock::new(),
             seen: Seen::default(),
         }
+    }
+
+    /// Whether the handle still counts the same provider and model.
+    pub(super) fn means(&self, target: &Target) -> bool {
+        let (provider, model) = meaning(target);
+        self.labels[3] == provider && self.labels[4] == model
     }
 
     /// One attempt ended, `took` after it began.
@@ -161,6 +173,35 @@ impl TargetMeter {
         self.seen.circuit.store(circuit as u8, Relaxed);
     }
 
+    /// Drops the series; an attempt still under way counts on into the void.
+    pub(super) fn forget(&self) {
+        let [route, target, operation, provider, model] = self.labels();
+        let vectors = &self.vectors;
+        for (name, _) in ATTEMPTS.iter().zip(&self.attempts).filter(|(_, made)| made.get().is_some()) {
+            vectors.drop_series(&vectors.attempts, &[route, target, name], 1);
+        }
+        for (name, _) in KINDS.iter().zip(&self.tokens).filter(|(_, made)| made.get().is_some()) {
+            vectors.drop_series(&vectors.tokens, &[route, target, name], 1);
+        }
+        for (name, _) in KINDS.iter().zip(&self.token_usage).filter(|(_, made)| made.get().is_some()) {
+            let labels = [route, target, operation, provider, model, name];
+            vectors.drop_series(&vectors.token_usage, &labels, HISTOGRAM_SERIES);
+        }
+        for (of, made) in [(&vectors.duration, &self.duration), (&vectors.first_token, &self.first_token)] {
+            if made.get().is_some() {
+                vectors.drop_series(of, &self.labels(), HISTOGRAM_SERIES);
+            }
+        }
+        for (of, made) in [(&vectors.cost, &self.cost), (&vectors.estimated, &self.estimated)] {
+            if made.get().is_some() {
+                vectors.drop_series(of, &[route, target], 1);
+            }
+        }
+        if self.circuit.get().is_some() {
+            vectors.drop_series(&vectors.circuit, &[route, target], 1);
+        }
+    }
+
     /// Figures for status; `None` while the target saw no traffic.
     pub(super) fn observation(&self) -> Option<TargetObservation> {
         let Seen { requests, errors, cost, circuit, latency } = &self.seen;
@@ -181,8 +222,17 @@ impl TargetMeter {
     }
 }
 
+/// Provider and model by their GenAI names.
+fn meaning(target: &Target) -> (&'static str, &str) {
+    match &target.provider {
+        Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),
+        Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
+        Provider::Simulated(_) => ("simulated", ""),
+    }
+}
+
 /// Dollars for a graph; sums that matter stay in nano-dollars.
 #[allow(clippy::cast_precision_loss)]
-fn usd(amount: Nano) -> f64 {
+pub(super) fn usd(amount: Nano) -> f64 {
     amount.0 as f64 / 1e9
 }

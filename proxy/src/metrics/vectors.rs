@@ -1,6 +1,8 @@
 //! Every series by name, registered once, and the count that keeps them bounded.
 
 use super::MOST_SERIES;
+use super::moment::Moment;
+use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{Counter, CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec};
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,9 @@ const MOST_HISTOGRAM_SERIES: usize = MOST_SERIES * 3 / 4;
 
 const SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 const TOKENS: [f64; 6] = [16.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0];
+
+/// Series of one histogram: its buckets, the one above, sum and count.
+pub const HISTOGRAM_SERIES: usize = SECONDS.len() + 3;
 
 #[derive(Debug)]
 pub struct Vectors {
@@ -26,6 +31,7 @@ pub struct Vectors {
     pub duration: HistogramVec,
     pub first_token: HistogramVec,
     pub token_usage: HistogramVec,
+    pub moment: Moment,
 }
 
 impl Vectors {
@@ -70,6 +76,7 @@ impl Vectors {
                 HistogramOpts::new("gen_ai_client_token_usage", "Tokens of one attempt.").buckets(TOKENS.to_vec()),
                 &gen_ai_tokens,
             )?,
+            moment: Moment::new(&registry)?,
             registry,
         };
         let Self { registry, series: _, requests, attempts, tokens, cost, estimated, circuit, .. } = &vectors;
@@ -98,6 +105,13 @@ impl Vectors {
         self.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
+    /// Gives back the room of a series whose resource is gone. What was counted under `other` stays there.
+    pub fn drop_series<T: MetricVecBuilder>(&self, of: &MetricVec<T>, labels: &[&str], series: usize) {
+        if of.remove_label_values(labels).is_ok() {
+            self.series.fetch_sub(series, Ordering::Relaxed);
+        }
+    }
+
     pub fn counter(&self, of: &IntCounterVec, labels: &[&str]) -> IntCounter {
         if self.room(1, MOST_SERIES) { of.with_label_values(labels) } else { of.with_label_values(&others(labels)) }
     }
@@ -111,8 +125,7 @@ impl Vectors {
     }
 
     pub fn histogram(&self, of: &HistogramVec, labels: &[&str]) -> Histogram {
-        let series = SECONDS.len() + 3;
-        let fits = self.room(series, MOST_HISTOGRAM_SERIES);
+        let fits = self.room(HISTOGRAM_SERIES, MOST_HISTOGRAM_SERIES);
         if fits { of.with_label_values(labels) } else { of.with_label_values(&others(labels)) }
     }
 }

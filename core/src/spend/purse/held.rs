@@ -58,6 +58,16 @@ impl Held {
         self.grant == grant && self.ledger == ledger
     }
 
+    /// Granted and not spent.
+    pub(super) fn unspent(&self) -> Nano {
+        self.amount.minus(self.spent)
+    }
+
+    /// Spent in full for want of the provider's usage.
+    pub(super) fn estimated(&self) -> Nano {
+        self.estimated
+    }
+
     /// What was spent before there was a grant to spend it from.
     pub(super) fn carry_over(&mut self, debt: (Nano, Nano)) {
         self.spent = self.spent.plus(debt.0);

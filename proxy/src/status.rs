@@ -1,0 +1,196 @@
+//! What `/status` says: the source, every route with its targets, every budget. Made from the live table, the meters and the purses; read back by `tollway-proxy status`.
+
+use crate::ledger::BudgetView;
+use crate::metrics::Metrics;
+use crate::source::{Health, Serving};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Instant;
+use tollway_core::control::TargetObservation;
+use tollway_core::status::percentile_ms;
+use tollway_core::table::{Provider, Route, Table};
+
+/// The whole page. Amounts are decimal text in US dollars.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    pub version: String,
+    /// Drawn at process start.
+    pub incarnation: String,
+    pub uptime_seconds: u64,
+    /// Whether a table is served.
+    pub ready: bool,
+    pub source: SourcePage,
+    pub namespace: String,
+    pub revision: u64,
+    pub digest: String,
+    pub routes: Vec<RoutePage>,
+    pub budgets: Vec<BudgetPage>,
+}
+
+/// Where the table comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourcePage {
+    /// `Folder` or `Operator`.
+    pub kind: String,
+    /// The folder, or the operator's address.
+    pub place: String,
+    pub connected: bool,
+    /// One line each: `file:line: what is wrong: what to do`.
+    pub problems: Vec<String>,
+}
+
+/// One route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutePage {
+    pub name: String,
+    /// Names clients may send as `model`.
+    pub models: Vec<String>,
+    /// Why this proxy does not serve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<String>,
+    /// Requests by how they ended.
+    pub requests: BTreeMap<String, u64>,
+    pub budgets: Vec<String>,
+    pub targets: Vec<TargetPage>,
+}
+
+/// One target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetPage {
+    pub name: String,
+    /// `bedrock`, `openai` or `simulated`.
+    pub provider: String,
+    /// The provider's model, where it has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// `Closed`, `HalfOpen` or `Open`.
+    pub circuit: String,
+    pub requests: u64,
+    pub errors: u64,
+    /// Absent until the target answered something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<u64>,
+    pub cost_usd: String,
+}
+
+/// One budget, as far as this proxy knows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetPage {
+    pub name: String,
+    /// `Enforce` or `Observe`.
+    pub mode: String,
+    pub period: String,
+    pub limit_usd: String,
+    pub spent_usd: String,
+    /// The part of `spentUsd` charged in full without the provider's usage.
+    pub estimated_usd: String,
+    /// The part of `spentUsd` held by processes that died with it; only a ledger of one's own knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burned_usd: Option<String>,
+    /// Granted to this proxy and not spent.
+    pub reserved_usd: String,
+    pub remaining_usd: String,
+    /// RFC 3339; absent for `Once`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_end: Option<String>,
+    pub exhausted: bool,
+    pub frozen: bool,
+    /// Models denied because they used more than their bound.
+    pub denied_models: Vec<String>,
+}
+
+/// What does not change while the process lives.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub started: Instant,
+    pub incarnation: String,
+    /// `Folder` or `Operator`.
+    pub source: &'static str,
+}
+
+/// The page as of now.
+#[must_use]
+pub fn gather(process: &Process, live: Option<&Serving>, metrics: &Metrics, budgets: &[BudgetView], health: &Health) -> Page {
+    let Health { connected, place, problems } = health.clone();
+    let seen = metrics.observations();
+    let routes = live.map(|serving| serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen)));
+    Page {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        incarnation: process.incarnation.clone(),
+        uptime_seconds: process.started.elapsed().as_secs(),
+        ready: live.is_some(),
+        source: SourcePage { kind: process.source.to_owned(), place, connected, problems },
+        namespace: live.map(|serving| serving.table.namespace.clone()).unwrap_or_default(),
+        revision: live.map_or(0, |serving| serving.revision),
+        digest: live.map(|serving| serving.digest.clone()).unwrap_or_default(),
+        routes: routes.map(Iterator::collect).unwrap_or_default(),
+        budgets: live.map(|serving| budget_pages(&serving.table, budgets)).unwrap_or_default(),
+    }
+}
+
+fn route_page(name: &str, route: &Route, serving: &Serving, metrics: &Metrics, seen: &[TargetObservation]) -> RoutePage {
+    let models = serving.table.models.iter().filter(|(_, of)| *of == name).map(|(model, _)| model.clone());
+    let targets = route.targets.iter().map(|(target, of)| {
+        let (provider, model) = match &of.provider {
+            Provider::Bedrock(bedrock) => ("bedrock", bedrock.model_id.clone()),
+            Provider::OpenAi(openai) => ("openai", openai.model.clone().unwrap_or_default()),
+            Provider::Simulated(_) => ("simulated", String::new()),
+        };
+        let found = seen.iter().find(|one| one.route == name && one.target == *target);
+        target_page(target, provider, model, found)
+    });
+    RoutePage {
+        name: name.to_owned(),
+        models: models.collect(),
+        unserved: serving.unserved.get(name).cloned(),
+        requests: metrics.requests(name),
+        budgets: route.budgets.clone(),
+        targets: targets.collect(),
+    }
+}
+
+fn target_page(name: &str, provider: &str, model: String, seen: Option<&TargetObservation>) -> TargetPage {
+    let quantile = |percent| percentile_ms(&seen?.latency_buckets, percent);
+    TargetPage {
+        name: name.to_owned(),
+        provider: provider.to_owned(),
+        model,
+        circuit: seen.map_or_else(|| "Closed".to_owned(), |seen| seen.circuit.clone()),
+        requests: seen.map_or(0, |seen| seen.requests),
+        errors: seen.map_or(0, |seen| seen.errors),
+        p50_ms: quantile(50),
+        p95_ms: quantile(95),
+        cost_usd: tollway_core::spend::Nano(seen.map_or(0, |seen| seen.cost)).to_string(),
+    }
+}
+
+fn budget_pages(table: &Table, views: &[BudgetView]) -> Vec<BudgetPage> {
+    let page = |(name, budget): (&String, &tollway_core::table::Budget)| {
+        let unused = BudgetView { name: name.clone(), limit: budget.limit, remaining: budget.limit, ..BudgetView::default() };
+        let BudgetView { name, limit, spent, estimated, burned, reserved, remaining, window_end, exhausted, frozen, denied_models, .. } =
+            views.iter().find(|view| view.name == *name).cloned().unwrap_or(unused);
+        BudgetPage {
+            name,
+            mode: format!("{:?}", budget.mode),
+            period: format!("{:?}", budget.period),
+            limit_usd: limit.to_string(),
+            spent_usd: spent.to_string(),
+            estimated_usd: estimated.to_string(),
+            burned_usd: burned.map(|burned| burned.to_string()),
+            reserved_usd: reserved.to_string(),
+            remaining_usd: remaining.to_string(),
+            window_end: window_end.map(|end| end.to_string()),
+            exhausted,
+            frozen,
+            denied_models,
+        }
+    };
+    table.budgets.iter().map(page).collect()
+}
