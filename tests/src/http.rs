@@ -48,22 +48,21 @@ pub struct EventStream {
     pub status: StatusCode,
     pub headers: HeaderMap,
     body: Incoming,
-    partial: Vec<u8>,
-    ready: VecDeque<String>,
+    events: Events,
 }
 
 impl EventStream {
     /// The next event's `data`; none at the stream's clean end. A broken connection is the error.
     pub async fn next(&mut self) -> Result<Option<String>, hyper::Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            if let Some(event) = self.events.ready.pop_front() {
                 return Ok(Some(event));
             }
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
-                        self.take(&data);
+                        self.events.take(&data);
                     }
                 }
             }
@@ -78,7 +77,16 @@ impl EventStream {
         }
         Ok(events)
     }
+}
 
+// Bytes as they come, cut where the connection cut them -> whole events.
+#[derive(Debug, Default)]
+struct Events {
+    partial: Vec<u8>,
+    ready: VecDeque<String>,
+}
+
+impl Events {
     fn take(&mut self, data: &[u8]) {
         self.partial.extend_from_slice(data);
         while let Some(end) = self.partial.windows(2).position(|w| w == b"\n\n") {
@@ -127,7 +135,7 @@ pub async fn post_raw(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes
 pub async fn post_stream(url: &str, body: &Value) -> anyhow::Result<EventStream> {
     let request = request(Method::POST, url, &[("content-type", "application/json")]);
     let (parts, body) = open(request.body(Full::from(serde_json::to_vec(body)?))?).await?.into_parts();
-    Ok(EventStream { status: parts.status, headers: parts.headers, body, partial: Vec::new(), ready: VecDeque::new() })
+    Ok(EventStream { status: parts.status, headers: parts.headers, body, events: Events::default() })
 }
 
 fn request(method: Method, url: &str, headers: &[(&str, &str)]) -> http::request::Builder {
@@ -142,4 +150,20 @@ async fn open(request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming
 async fn send(request: Request<Full<Bytes>>) -> anyhow::Result<Reply> {
     let (parts, body) = open(request).await?.into_parts();
     Ok(Reply { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Events;
+
+    #[test]
+    fn events_are_whole_however_the_bytes_were_cut() {
+        let text =
+            "data: {\"a\":1}\n\n: still here\n\nevent: x\ndata: one\ndata: two\n\ndata: [DONE]\n\ndata: never ended";
+        for size in 1..text.len() {
+            let mut events = Events::default();
+            text.as_bytes().chunks(size).for_each(|c| events.take(c));
+            assert_eq!(events.ready, ["{\"a\":1}", "one\ntwo", "[DONE]"], "cut every {size} bytes");
+        }
+    }
 }
