@@ -191,7 +191,7 @@ mod tests {
         let faults = |value| Shapes::table().faults("ConverseRequest", &value);
         assert_eq!(faults(json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]})), [""; 0]);
         let wrong = json!({
-            "messages": [{"role": "system", "content": [{"text": "hi", "image": {"format": "png", "source": {"bytes": "****"}}}]}],
+            "messages": [{"role": "robot", "content": [{"text": "hi", "image": {"format": "png", "source": {"bytes": "****"}}}]}],
             "inferenceConfig": {"maxTokens": 0, "temperature": 1.5, "top_p": 1},
             "toolConfig": {}, "system": "be kind",
         });
@@ -205,7 +205,7 @@ mod tests {
                 "Value at 'inferenceConfig.temperature' failed to satisfy constraint: Member must have value less than or equal to 1",
                 "Value at 'messages.0.content.0' failed to satisfy constraint: Member must set exactly one of the union's members, 2 are set",
                 "Value at 'messages.0.content.0.image.source.bytes' failed to satisfy constraint: Member must be a blob",
-                "Value at 'messages.0.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]",
+                "Value at 'messages.0.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant, system]",
                 "Value at 'system' failed to satisfy constraint: Member must be a list",
                 "Value null at 'toolConfig.tools' failed to satisfy constraint: Member must not be null",
             ]

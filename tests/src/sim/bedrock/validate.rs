@@ -47,6 +47,10 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn conversation(messages: &[Value]) -> Result<(), String> {
+    // The service knows the role, but only few models take it.
+    if let Some(i) = messages.iter().position(|message| message["role"] == "system") {
+        return Err(format!("The model does not support the role system at messages.{i}. Use the system field."));
+    }
     let first = messages.first().map(|message| &message["role"]);
     if first.is_none_or(|role| role != "user") {
         return Err("A conversation must start with a user message. Try again with a conversation that starts with a user message.".to_owned());
@@ -212,6 +216,7 @@ mod tests {
         bad(json!({}), "must start with a user message");
         bad(json!({"messages": [assistant]}), "must start with a user message");
         bad(json!({"messages": [user("a"), user("b")]}), "must alternate between user and assistant roles");
+        bad(json!({"messages": [{"role": "system", "content": [{"text": "a"}]}]}), "does not support the role system");
         bad(json!({"messages": [user(" \n")]}), "messages.0.content.0 is blank");
         bad(json!({"messages": [{"role": "user", "content": []}]}), "messages.0 is empty");
         bad(json!({"messages": [user("a")], "temperature": 1}), "extraneous key [temperature]");
