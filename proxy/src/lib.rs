@@ -13,6 +13,7 @@ pub mod meter;
 pub mod metrics;
 pub mod observe;
 pub mod operator;
+pub mod provider;
 pub mod retry;
 pub mod select;
 pub mod server;

@@ -1,0 +1,3 @@
+//! Upstream dialects: the internal form in, one vendor's request out; that vendor's answer in, the internal form out.
+
+pub mod bedrock;

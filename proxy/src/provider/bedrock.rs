@@ -1,0 +1,36 @@
+//! Amazon Bedrock: the internal form in, Converse and ConverseStream requests out, signed; their answers in, the internal form out.
+//!
+//! # What Converse cannot say
+//! Such a request is `unsupported_field`, by name, so that the target is skipped or the client told. Left out, because
+//! they never change what an answer may say: `seed` (best effort by contract), speakers' names, an image's `detail`,
+//! a tool's `strict`, cache points for models without a prompt cache, and thoughts without a provider's signature.
+//!
+//! # Structured output
+//! Converse has no JSON mode that every model knows, so a JSON answer is the input of a tool that the model must call;
+//! the tool's input comes back as the text of the answer.
+
+mod content;
+mod credentials;
+mod endpoint;
+mod error;
+mod family;
+mod frame;
+mod inference;
+mod names;
+mod request;
+mod response;
+mod sign;
+mod stream;
+mod tools;
+mod wire;
+
+pub use credentials::{Aws, AwsError};
+pub use endpoint::path;
+pub use error::decode_error;
+pub use names::ToolNames;
+pub use request::{ConverseRequest, build};
+pub use response::decode;
+pub use stream::Decoder;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! `Aws`: a target and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
+
+use super::endpoint::{endpoint, path};
+use super::sign::sign_request;
+use crate::chat::{ErrorKind, UpstreamError};
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body_util::Full;
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Mutex, OnceCell};
+use tollway_core::table;
+
+/// Credentials are renewed when this little of their life is left.
+const RENEW: Duration = Duration::from_secs(300);
+/// Credentials that could not be renewed are used until this little of their life is left.
+const UNUSABLE: Duration = Duration::from_secs(10);
+/// Longest wait for credentials.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a request could not be signed. The target is skipped like one that is down.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AwsError {
+    /// Nothing says which region.
+    #[error("no AWS region: set the target's region, or AWS_REGION for the proxy")]
+    NoRegion,
+    /// The credential chain gave none.
+    #[error("no AWS credentials{for_role}: {cause}; see the AWS default credential chain for where they may come from")]
+    Credentials {
+        /// Empty, or which role was to be assumed.
+        for_role: String,
+        /// What the chain said.
+        cause: String,
+    },
+    /// The request cannot be signed.
+    #[error("the request cannot be signed: {0}")]
+    Sign(String),
+}
+
+impl From<AwsError> for UpstreamError {
+    fn from(error: AwsError) -> Self {
+        let message = error.to_string();
+        Self { kind: ErrorKind::Unavailable, status: 503, name: "NotSigned".to_owned(), message }
+    }
+}
+
+/// Everything about AWS that a process has once. Nothing is read, and nothing asked, before the first request.
+#[derive(Debug, Default)]
+pub struct Aws {
+    loaded: OnceCell<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: SdkConfig,
+    /// A Bedrock API key, used in place of signatures.
+    bearer: Option<HeaderValue>,
+    own: Arc<Fresh>,
+    /// By role ARN and region.
+    roles: Mutex<HashMap<(String, String), Arc<Fresh>>>,
+}
+
+impl Aws {
+    /// Configuration and credentials from the environment, by AWS's default chain.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The POST request that sends `body` to the target's model, authorized.
+    pub async fn signed_request(
+        &self,
+        target: &table::Bedrock,
+        stream: bool,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AwsError> {
+        let loaded = self.loaded.get_or_init(Loaded::from_environment).await;
+        let default_region = loaded.config.region().map(Region::as_ref);
+        let region = target.region.as_deref().or(default_region).ok_or(AwsError::NoRegion)?;
+        let uri = format!("{}{}", endpoint(&loaded.config, region), path(&target.model_id, stream));
+        let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
+        let mut request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, accept)
+            .body(Full::new(body.clone()))
+            .map_err(|e| AwsError::Sign(e.to_string()))?;
+        if let (Some(bearer), None) = (&loaded.bearer, &target.role_arn) {
+            request.headers_mut().insert(header::AUTHORIZATION, bearer.clone());
+            return Ok(request);
+        }
+        let credentials = match &target.role_arn {
+            None => loaded.own.get(SystemTime::now()).await?,
+            Some(role) => loaded.role(role, region).await.get(SystemTime::now()).await?,
+        };
+        sign_request(&mut request, &body, credentials, region, SystemTime::now())?;
+        Ok(request)
+    }
+}
+
+impl Loaded {
+    async fn from_environment() -> Self {
+        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+        let bearer = std::env::var("AWS_BEARER_TOKEN_BEDROCK").ok().filter(|token| !token.is_empty());
+        let bearer = bearer.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
+        let bearer = bearer.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        let own = Arc::new(Fresh::new(String::new(), config.credentials_provider()));
+        Self { config, bearer, own, roles: Mutex::default() }
+    }
+
+    /// Credentials of a role, assumed with the process's own.
+    async fn role(&self, role: &str, region: &str) -> Arc<Fresh> {
+        let mut roles = self.roles.lock().await;
+        let key = (role.to_owned(), region.to_owned());
+        if let Some(known) = roles.get(&key) {
+            return Arc::clone(known);
+        }
+        let provider = AssumeRoleProvider::builder(role)
+            .configure(&self.config)
+            .region(Region::new(region.to_owned()))
+            .session_name("tollway")
+            .build()
+            .await;
+        let fresh = Arc::new(Fresh::new(format!(" for role {role}"), Some(SharedCredentialsProvider::new(provider))));
+        roles.insert(key, Arc::clone(&fresh));
+        fresh
+    }
+}
+
+/// Credentials of one identity, renewed before they expire.
+#[derive(Debug)]
+struct Fresh {
+    for_role: String,
+    provider: Option<SharedCredentialsProvider>,
+    current: std::sync::RwLock<Option<Credentials>>,
+    renewing: Mutex<()>,
+}
+
+impl Fresh {
+    fn new(for_role: String, provider: Option<SharedCredentialsProvider>) -> Self {
+        Self { for_role, provider, current: std::sync::RwLock::default(), renewing: Mutex::default() }
+    }
+
+    async fn get(&self, now: SystemTime) -> Result<Credentials, AwsError> {
+        let held = self.held();
+        if let Some(held) = held.as_ref().filter(|held| outlives(held, now, RENEW)) {
+            return Ok(held.clone());
+        }
+        let usable = held.filter(|held| outlives(held, now, UNUSABLE));
+        // One renews; meanwhile the others use what there is, or wait when there is nothing.
+        let _renewing = match (self.renewing.try_lock(), usable.clone()) {
+            (Ok(guard), _) => guard,
+            (Err(_), Some(usable)) => return Ok(usable),
+            (Err(_), None) => self.renewing.lock().await,
+        };
+        if let Some(renewed) = self.held().filter(|held| outlives(held, now, RENEW)) {
+            return Ok(renewed);
+        }
+        match (self.fetch().await, usable) {
+            (Ok(renewed), _) => {
+                *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(renewed.clone());
+                Ok(renewed)
+            }
+            (Err(error), Some(usable)) => {
+                tracing::warn!(%error, "AWS credentials could not be renewed; the present ones are used until they expire");
+                Ok(usable)
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn held(&self) -> Option<Credentials> {
+        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    async fn fetch(&self) -> Result<Credentials, AwsError> {
+        let failed = |cause: String| AwsError::Credentials { for_role: self.for_role.clone(), cause };
+        let Some(provider) = &self.provider else { return Err(failed("the chain is switched off".to_owned())) };
+        match tokio::time::timeout(PATIENCE, provider.provide_credentials()).await {
+            Ok(Ok(credentials)) => Ok(credentials),
+            Ok(Err(error)) => {
+                let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+                Err(failed(format!("{error}{cause}")))
+            }
+            Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+}
+
+fn outlives(credentials: &Credentials, now: SystemTime, rest: Duration) -> bool {
+    credentials.expiry().is_none_or(|expiry| expiry > now + rest)
+}

@@ -1,0 +1,72 @@
+//! Region and AWS configuration in, the address of the Bedrock runtime out; model id in, request path out.
+
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
+use std::fmt::Write as _;
+
+/// The address without a trailing slash. `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` wins over `AWS_ENDPOINT_URL`, both over the
+/// same settings in the profile, and all of them over the region's own address.
+pub(super) fn endpoint(config: &SdkConfig, region: &str) -> String {
+    configured(config).unwrap_or_else(|| {
+        let fips = if config.use_fips() == Some(true) { "-fips" } else { "" };
+        let domain = match (region.starts_with("cn-"), config.use_dual_stack() == Some(true)) {
+            (false, false) => "amazonaws.com",
+            (false, true) => "api.aws",
+            (true, false) => "amazonaws.com.cn",
+            (true, true) => "api.amazonwebservices.com.cn",
+        };
+        format!("https://bedrock-runtime{fips}.{region}.{domain}")
+    })
+}
+
+fn configured(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("Bedrock Runtime")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_service = config.service_config().and_then(|service| service.load_config(key));
+    let url = of_service.or_else(|| config.endpoint_url().map(str::to_owned))?;
+    Some(url.trim_end_matches('/').to_owned())
+}
+
+/// The path of Converse or ConverseStream for a model id, inference profile id or ARN.
+#[must_use]
+pub fn path(model_id: &str, stream: bool) -> String {
+    let mut path = String::with_capacity(model_id.len() + 32);
+    path.push_str("/model/");
+    for byte in model_id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path.push_str(if stream { "/converse-stream" } else { "/converse" });
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_and_slashes_of_an_id_are_part_of_one_segment() {
+        assert_eq!(path("us.amazon.nova-pro-v1:0", false), "/model/us.amazon.nova-pro-v1%3A0/converse");
+        assert_eq!(
+            path("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0", true),
+            "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0/converse-stream"
+        );
+    }
+
+    #[test]
+    fn regions_have_their_own_address() {
+        let config = SdkConfig::builder().build();
+        assert_eq!(endpoint(&config, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert_eq!(endpoint(&config, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:4000/").build();
+        assert_eq!(endpoint(&config, "eu-west-1"), "http://127.0.0.1:4000");
+    }
+}

@@ -1,0 +1,39 @@
+//! A POST request without authorization in, the same request signed with SigV4 out.
+
+use super::credentials::AwsError;
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use std::time::SystemTime;
+
+/// Signs for the Bedrock service. The default settings encode the path a second time for the canonical request, which
+/// is what Bedrock verifies.
+pub(super) fn sign_request(
+    request: &mut Request<Full<Bytes>>,
+    body: &[u8],
+    credentials: Credentials,
+    region: &str,
+    now: SystemTime,
+) -> Result<(), AwsError> {
+    let failed = |e: &dyn std::error::Error| AwsError::Sign(e.to_string());
+    let identity = credentials.into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("bedrock")
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|e| failed(&e))?
+        .into();
+    let headers =
+        request.headers().iter().filter_map(|(name, value)| value.to_str().ok().map(|value| (name.as_str(), value)));
+    let signable = SignableRequest::new("POST", request.uri().to_string(), headers, SignableBody::Bytes(body))
+        .map_err(|e| failed(&e))?;
+    let (instructions, _) = sign(signable, &params).map_err(|e| failed(&e))?.into_parts();
+    instructions.apply_to_request_http1x(request);
+    Ok(())
+}
