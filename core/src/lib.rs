@@ -2,6 +2,11 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod compile;
 pub mod control;
+pub mod manifest;
+pub mod snapshot;
 pub mod spend;
 pub mod table;
+pub mod validate;
+pub mod wire;

@@ -1,0 +1,72 @@
+//! A checked budget in; the routes it binds learn of it, and targets without a price are named.
+
+use super::{Unpriced, Verdicts, route_id, routes::priced_as};
+use crate::{
+    manifest::{FieldError, Id, Kind},
+    snapshot::Snapshot,
+    table::{Mode, Route, Table},
+    validate::{Binds, Budget},
+};
+use std::collections::BTreeMap;
+
+/// Adds the budget to the table and to the routes it binds.
+pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, verdicts: &mut Verdicts) {
+    table.budgets.insert(id.name.clone(), budget.table.clone());
+    let (mut bound, mut unpriced) = (Vec::new(), Vec::new());
+    for (name, route) in &mut table.routes {
+        if !binds(&budget.binds, name, snapshot) {
+            continue;
+        }
+        bound.push(name.clone());
+        // Budgets come in the order of their names, so the list stays sorted.
+        route.budgets.push(id.name.clone());
+        if budget.table.mode == Mode::Enforce {
+            unpriced.extend(without_price(name, route));
+        }
+    }
+    for found in &unpriced {
+        if let Some(verdict) = verdicts.get_mut(&route_id(&found.route))
+            && !verdict.unpriced.contains(found)
+        {
+            verdict.unpriced.push(found.clone());
+        }
+    }
+    if let Some(verdict) = verdicts.get_mut(id) {
+        verdict.not_found = not_found(&budget.binds, snapshot);
+        verdict.binds = bound;
+        verdict.unpriced = unpriced;
+    }
+}
+
+fn binds(binds: &Binds, route: &str, snapshot: &Snapshot) -> bool {
+    match binds {
+        Binds::Everything => true,
+        Binds::Named(ids) => ids.iter().any(|id| id.kind == Kind::ModelRoute && id.name == route),
+        Binds::Labelled(wanted) => {
+            let has =
+                |labels: &BTreeMap<String, String>| wanted.iter().all(|(name, value)| labels.get(name) == Some(value));
+            snapshot.resources.get(&route_id(route)).is_some_and(|entry| has(&entry.labels))
+        }
+    }
+}
+
+fn not_found(binds: &Binds, snapshot: &Snapshot) -> Vec<FieldError> {
+    let Binds::Named(ids) = binds else { return Vec::new() };
+    let missing = ids.iter().filter(|id| !snapshot.resources.contains_key(id));
+    missing
+        .map(|id| FieldError::new("spec.targetRefs", format!("{id} does not exist: create it, or remove it here")))
+        .collect()
+}
+
+fn without_price(name: &str, route: &Route) -> Vec<Unpriced> {
+    let none_left = route.targets.values().all(|target| target.price.is_none());
+    let missing = route.targets.iter().filter(|(_, target)| target.price.is_none());
+    missing
+        .map(|(target, of)| Unpriced {
+            route: name.to_owned(),
+            target: target.clone(),
+            model: priced_as(target, &of.provider).to_owned(),
+            none_left,
+        })
+        .collect()
+}

@@ -1,0 +1,169 @@
+use super::*;
+use crate::{
+    snapshot::{Folder, LastGood},
+    spend::Nano,
+};
+
+const ROUTE: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: ModelRoute
+metadata: {name: NAME, labels: {team: a}}
+spec:
+  models: [MODEL, shared]
+  targets:
+  - name: nova
+    bedrock: {modelId: amazon.nova-pro-v1:0, region: us-east-1}
+    price: {inputPerMillion: "0.01", outputPerMillion: "99"}
+  - name: local
+    openai: {service: {name: ollama, port: 11434}, model: llama3, apiKey: {secretRef: {name: keys}}}
+  - {name: pretend, simulated: {}}
+  rules:
+  - when: {headers: [{name: X-Team, value: a}], inputTokens: {max: 10}}
+    split: [{target: nova, weight: 9}, {target: local, weight: 1}]
+  - split: [{target: nova, weight: 1}]
+    fallback: [local, pretend]
+"#;
+
+const BUDGET: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: CostBudget
+metadata: {name: NAME}
+spec: {limit: {amount: "1.50"}, period: Monthly}
+"#;
+
+fn route(name: &str, model: &str) -> String {
+    ROUTE.replace("NAME", name).replace("MODEL", model)
+}
+
+fn folder(documents: &[String]) -> Folder {
+    folder_after(documents, &LastGood::default())
+}
+
+fn folder_after(documents: &[String], last: &LastGood) -> Folder {
+    let files = [("f.yaml".to_owned(), documents.join("\n---\n"))];
+    let folder = Folder::read(&files.into(), last);
+    assert!(folder.errors.is_empty(), "{:?}", folder.errors);
+    folder
+}
+
+fn compiled(documents: &[String]) -> (Table, Verdicts) {
+    let folder = folder(documents);
+    compile(&folder.snapshot, &folder.facts)
+}
+
+#[test]
+fn a_route_is_compiled_with_everything_filled_in() {
+    let (table, verdicts) = compiled(&[route("r", "m"), BUDGET.replace("NAME", "b")]);
+    let route = &table.routes["r"];
+    assert_eq!(table.models["m"], "r");
+    assert_eq!((route.retry.attempts, route.circuit_breaker.failures, route.timeouts.total_ms), (3, 5, 600_000));
+    assert_eq!(route.budgets, ["b"]);
+    let crate::table::Provider::OpenAi(local) = &route.targets["local"].provider else { panic!("not openai") };
+    assert_eq!(local.base_url, "http://ollama.default.svc:11434/v1");
+    let nova = route.targets["nova"].price.unwrap();
+    let shipped = crate::spend::catalog::Catalog::shipped().lookup("amazon.nova-pro-v1:0").unwrap().price;
+    assert_eq!((nova.input, nova.output), (shipped.input, "99".parse().unwrap()), "raised, never lowered");
+    assert_eq!(route.targets["pretend"].price, Some(Default::default()), "free unless priced");
+    assert_eq!(table.budgets["b"].limit, Nano(1_500_000_000));
+    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
+    assert_eq!(verdict.unpriced.iter().map(|u| u.target.as_str()).collect::<Vec<_>>(), ["local"]);
+    assert_eq!(verdict.unresolved.len(), 1);
+    assert_eq!(verdict.in_force, InForce::Current);
+}
+
+#[test]
+fn only_a_contested_name_is_lost_and_only_to_the_elder() {
+    let mut folder = folder(&[route("a", "of-a"), route("b", "of-b")]);
+    let (table, verdicts) = compile(&folder.snapshot, &folder.facts);
+    assert_eq!((table.models["shared"].as_str(), table.models["of-b"].as_str()), ("a", "b"), "the lesser name");
+    assert_eq!(verdicts[&Id::new(Kind::ModelRoute, "b")].conflicts.len(), 1);
+    for (name, created) in [("a", "2026-01-02T00:00:00Z"), ("b", "2026-01-01T00:00:00Z")] {
+        folder.snapshot.resources.get_mut(&Id::new(Kind::ModelRoute, name)).unwrap().created =
+            Some(created.parse().unwrap());
+    }
+    let (table, verdicts) = compile(&folder.snapshot, &folder.facts);
+    assert_eq!((table.models["shared"].as_str(), table.models["of-a"].as_str()), ("b", "a"), "the older one");
+    assert_eq!(verdicts[&Id::new(Kind::ModelRoute, "a")].conflicts[0].winner, Id::new(Kind::ModelRoute, "b"));
+}
+
+#[test]
+fn the_last_good_spec_stays_in_force() {
+    let good = folder(&[route("r", "m")]);
+    let (table, verdicts) = compile(&good.snapshot, &good.facts);
+    let last = good.remember(&verdicts);
+    for _ in 0..2 {
+        let broken = folder_after(
+            &[route("r", "m").replace("weight: 9", "weight: -9").replace("name: ollama", "name: UP")],
+            &last,
+        );
+        let (now, verdicts) = compile(&broken.snapshot, &broken.facts);
+        assert_eq!(now, table);
+        let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
+        assert_eq!((verdict.in_force, verdict.generation, verdict.errors.len()), (InForce::LastGood(1), 2, 2));
+        let mistakes = broken.mistakes(&verdicts).iter().map(|m| m.line).collect::<Vec<_>>();
+        assert_eq!(mistakes, [12, 12, 16], "two of them stand in one line");
+        assert_eq!(broken.remember(&verdicts).clone(), broken.remember(&verdicts));
+    }
+    let (without, _) = compiled(&[route("r", "m").replace("weight: 9", "weight: -9")]);
+    assert!(without.routes.is_empty() && without.models.is_empty(), "nothing was ever good");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_keeps_its_resources() {
+    let good = folder(&[route("r", "m")]);
+    let (table, verdicts) = compile(&good.snapshot, &good.facts);
+    let last = good.remember(&verdicts);
+    let files = [("f.yaml".to_owned(), "kind: [\n".to_owned())];
+    let broken = Folder::read(&files.into(), &last);
+    let (now, verdicts) = compile(&broken.snapshot, &broken.facts);
+    assert_eq!(now, table);
+    assert_eq!(broken.remember(&verdicts), last);
+    let gone = Folder::read(&[("g.yaml".to_owned(), String::new())].into(), &last);
+    assert!(
+        compile(&gone.snapshot, &gone.facts).0.routes.is_empty(),
+        "a file that was removed takes its resources with it"
+    );
+}
+
+#[test]
+fn what_is_not_acted_on_yet_is_refused_or_left_out_by_name() {
+    let refused = route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1}]\n  rules:");
+    let (table, verdicts) = compiled(&[refused]);
+    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
+    assert!(table.routes.is_empty() && verdict.errors.is_empty());
+    assert_eq!(verdict.refused[0].field, "spec.rateLimits");
+
+    let partly = route("r", "m")
+        .replace(
+            "    bedrock: {modelId: amazon.nova-pro-v1:0, region: us-east-1}",
+            "    sagemaker: {endpointName: e, format: TGI}",
+        )
+        .replace("headers: [{name: X-Team, value: a}]", "prompt: {class: Code}");
+    let (table, verdicts) = compiled(&[partly]);
+    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
+    let fields: Vec<_> = verdict.ignored.iter().map(|e| e.field.as_str()).collect();
+    assert_eq!(fields, ["spec.targets[0]", "spec.rules[0].when.prompt"]);
+    let rules = &table.routes["r"].rules;
+    assert_eq!(
+        (rules.len(), rules[0].split[0].target.as_str(), rules[0].fallback.len()),
+        (1, "local", 1),
+        "the first fallback steps in"
+    );
+}
+
+#[test]
+fn budgets_bind_by_name_by_label_or_everything() {
+    let named = BUDGET.replace("NAME", "named").replace(
+        "period: Monthly",
+        "period: Once, targetRefs: [{kind: ModelRoute, name: a}, {kind: ModelRoute, name: gone}]",
+    );
+    let labelled = BUDGET
+        .replace("NAME", "labelled")
+        .replace("period: Monthly", "period: Once, selector: {matchLabels: {team: b}}");
+    let b = route("b", "of-b").replace("team: a", "team: b");
+    let (table, verdicts) = compiled(&[route("a", "of-a"), b, BUDGET.replace("NAME", "all"), named, labelled]);
+    assert_eq!(table.routes["a"].budgets, ["all", "named"]);
+    assert_eq!(table.routes["b"].budgets, ["all", "labelled"]);
+    let verdict = &verdicts[&Id::new(Kind::CostBudget, "named")];
+    assert_eq!((verdict.not_found.len(), verdict.binds.as_slice()), (1, &["a".to_owned()][..]));
+}

@@ -1,0 +1,92 @@
+//! The one place that says which fields are not acted on yet. A feature that lands deletes its lines here.
+//!
+//! What concerns authentication, limits or money is refused: to serve without it would break a promise. The rest is served without, and
+//! `Supported=False` names it.
+
+use crate::manifest::{FieldError, Spec};
+use tollway_crds::{
+    CostBudgetSpec, ModelRouteSpec,
+    model_route::{Rule, Target},
+};
+
+/// Fields that are not acted on yet.
+#[derive(Debug, Default)]
+pub struct NotYet {
+    /// The resource must not be served.
+    pub refused: Vec<FieldError>,
+    /// Served without.
+    pub ignored: Vec<FieldError>,
+}
+
+/// What of a spec is not acted on yet.
+pub fn fields(spec: &Spec) -> NotYet {
+    let mut found = NotYet::default();
+    match spec {
+        Spec::ModelRoute(spec) => route(spec, &mut found),
+        Spec::CostBudget(spec) => budget(spec, &mut found),
+        Spec::EmbeddingEndpoint(_) => found.refuse("spec", true, "embeddings are not served yet"),
+    }
+    found
+}
+
+/// Whether a target of this provider is served.
+pub fn serves_target(target: &Target) -> bool {
+    target.anthropic.is_none() && target.agent_core.is_none() && target.sagemaker.is_none()
+}
+
+/// Whether a rule with these conditions is served.
+pub fn serves_rule(rule: &Rule) -> bool {
+    rule.when.as_ref().is_none_or(|when| when.prompt.is_none())
+}
+
+fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
+    found.refuse("spec.rateLimits", !spec.rate_limits.is_empty(), "rate limits are not enforced yet");
+    found.refuse(
+        "spec.auth.jwt",
+        spec.auth.as_ref().is_some_and(|auth| auth.jwt.is_some()),
+        "tokens are not checked yet; use apiKeys",
+    );
+    found.ignore("spec.cache".to_owned(), spec.cache.is_some(), "nothing is cached yet");
+    found.ignore("spec.system".to_owned(), spec.system.is_some(), "prompt sections are not added yet");
+    for (at, target) in spec.targets.iter().enumerate() {
+        found.ignore(
+            format!("spec.targets[{at}]"),
+            !serves_target(target),
+            "this provider is not served yet: the target is left out",
+        );
+    }
+    for (at, rule) in spec.rules.iter().enumerate() {
+        found.ignore(
+            format!("spec.rules[{at}].when.prompt"),
+            !serves_rule(rule),
+            "prompts are not classified yet: the rule is left out",
+        );
+    }
+}
+
+fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {
+    found.refuse("spec.perUser", spec.per_user.is_some(), "limits for each user are not enforced yet");
+    found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
+    found.refuse("spec.awsBudget", spec.aws_budget.is_some(), "AWS Budgets is not kept up to date yet");
+    for (at, threshold) in spec.thresholds.iter().enumerate() {
+        found.refuse(
+            &format!("spec.thresholds[{at}].actions"),
+            !threshold.actions.is_empty(),
+            "actions are not taken yet",
+        );
+    }
+}
+
+impl NotYet {
+    fn refuse(&mut self, field: &str, set: bool, why: &str) {
+        if set {
+            self.refused.push(FieldError::new(field, format!("{why}: remove the field")));
+        }
+    }
+
+    fn ignore(&mut self, field: String, set: bool, why: &str) {
+        if set {
+            self.ignored.push(FieldError::new(field, why));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The provider of one target in, what the table says of it out.
+
+use super::{Context, Errors, not_yet};
+use crate::{
+    snapshot::Mode,
+    table::{Bedrock, Guardrail, OpenAi, Provider, SecretKey, Simulated},
+};
+use std::net::IpAddr;
+use tollway_crds::model_route::{self as spec};
+
+const SIMULATED_REPLY: &str = "This is a simulated reply: no model was asked and nothing was paid.";
+const DEFAULT_KEY: &str = "apiKey";
+
+/// The provider; absent when it is not served yet, or wrong.
+pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &mut Errors) -> Option<Provider> {
+    errors.exactly_one(
+        path,
+        &[
+            ("bedrock", target.bedrock.is_some()),
+            ("openai", target.openai.is_some()),
+            ("anthropic", target.anthropic.is_some()),
+            ("agentCore", target.agent_core.is_some()),
+            ("sagemaker", target.sagemaker.is_some()),
+            ("simulated", target.simulated.is_some()),
+        ],
+    );
+    if !not_yet::serves_target(target) {
+        return None;
+    }
+    let bedrock = target.bedrock.as_ref().map(|b| Provider::Bedrock(bedrock(b)));
+    let openai =
+        target.openai.as_ref().map(|o| Provider::OpenAi(openai(o, &format!("{path}.openai"), context, errors)));
+    let simulated = target.simulated.as_ref().map(|s| Provider::Simulated(simulated(s)));
+    bedrock.or(openai).or(simulated)
+}
+
+fn bedrock(spec: &spec::Bedrock) -> Bedrock {
+    let spec::Bedrock { model_id, region, role_arn, guardrail } = spec;
+    Bedrock {
+        model_id: model_id.clone(),
+        region: region.as_ref().map(|r| r.0.clone()),
+        role_arn: role_arn.as_ref().map(|r| r.0.clone()),
+        guardrail: guardrail.as_ref().map(|g| Guardrail { id: g.id.clone(), version: g.version.clone() }),
+    }
+}
+
+fn simulated(spec: &spec::Simulated) -> Simulated {
+    let spec::Simulated { reply, first_token_ms, tokens_per_second, fail_every } = spec;
+    Simulated {
+        reply: reply.clone().unwrap_or_else(|| SIMULATED_REPLY.to_owned()),
+        first_token_ms: first_token_ms.unwrap_or(300).into(),
+        tokens_per_second: tokens_per_second.unwrap_or(40),
+        fail_every: fail_every.unwrap_or(0),
+    }
+}
+
+fn openai(spec: &spec::OpenAi, path: &str, context: Context<'_>, errors: &mut Errors) -> OpenAi {
+    let spec::OpenAi { service, base_url, path: prefix, model, api_key, loopback } = spec;
+    errors.exactly_one(path, &[("service", service.is_some()), ("baseUrl", base_url.is_some())]);
+    let loopback = loopback.unwrap_or_default();
+    if loopback && base_url.is_none() {
+        errors.wrong(format!("{path}.loopback"), "goes with baseUrl, not with service: remove it");
+    }
+    let base = match (service, base_url) {
+        (Some(service), _) => format!("http://{}.{}.svc:{}", service.name, context.namespace, service.port),
+        (None, Some(url)) => {
+            address(url, &format!("{path}.baseUrl"), loopback || context.mode == Mode::Standalone, errors);
+            url.clone()
+        }
+        (None, None) => String::new(),
+    };
+    let prefix = prefix.as_deref().unwrap_or(if service.is_some() { "/v1" } else { "" });
+    let key_of = |source: &tollway_crds::reference::SecretSource| SecretKey {
+        name: source.secret_ref.name.0.clone(),
+        key: source.secret_ref.key.as_ref().map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.0.clone()),
+    };
+    OpenAi {
+        base_url: format!("{}{}", base.trim_end_matches('/'), prefix.trim_end_matches('/')),
+        model: model.as_ref().map(|m| m.0.clone()),
+        api_key: api_key.as_ref().map(key_of),
+        loopback,
+    }
+}
+
+/// What can be told of an address before it is resolved; the proxy judges again after resolution.
+fn address(url: &str, path: &str, loopback: bool, errors: &mut Errors) {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() || !host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c)) {
+        errors.wrong(path, format!("{host:?} is no host: write http://host:port/path"));
+        return;
+    }
+    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        errors.wrong(path, "the port is no number from 1 to 65535: write http://host:port/path");
+    }
+    let ip = host.parse::<IpAddr>().ok();
+    if ip.is_some_and(is_link_local) {
+        errors.wrong(path, format!("{host} is a link-local or metadata address, which is never called: use another"));
+    }
+    if (host.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback())) && !loopback {
+        errors
+            .wrong(path, format!("{host} is a loopback address: say loopback: true if the server is in the same Pod"));
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_unspecified(),
+        IpAddr::V6(ip) => {
+            ip.is_unicast_link_local()
+                || ip.is_unspecified()
+                // The metadata address of AWS over IPv6.
+                || ip.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+                || ip.to_ipv4_mapped().is_some_and(|ip| is_link_local(IpAddr::V4(ip)))
+        }
+    }
+}

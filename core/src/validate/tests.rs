@@ -1,0 +1,121 @@
+use super::*;
+use crate::manifest::{Kind, documents, spec};
+
+const HERE: Context<'static> = Context { namespace: "team", mode: Mode::Cluster };
+
+fn findings(kind: Kind, yaml: &str) -> Findings {
+    let (documents, errors) = documents("f.yaml", yaml);
+    assert!(errors.is_empty(), "{errors:?}");
+    parsed(&spec(kind, &documents[0].value), HERE)
+}
+
+fn errors(kind: Kind, yaml: &str) -> Vec<String> {
+    findings(kind, yaml).errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn ten_mistakes_are_ten_errors() {
+    let found = errors(
+        Kind::ModelRoute,
+        r#"
+models: ["with space"]
+targets:
+- {name: both, simulated: {}, bedrock: {modelId: m}}
+- {name: none}
+- {name: local, openai: {baseUrl: "http://localhost:11434"}}
+- {name: meta, openai: {baseUrl: "http://169.254.169.254/v1", apiKey: {secret: x}}}
+rules:
+- split: [{target: nowhere, weight: 1}]
+- split: [{target: local, weight: 0}]
+  fallback: [local, local]
+  when: {}
+timeouts: {connect: 5h}
+retry: {backoff: {base: 20s, max: 10s}}
+colour: blue
+"#,
+    );
+    let expected = [
+        "spec.colour: no such field: remove it, or use auth, cache, circuitBreaker, defaults, models, rateLimits, retry, rules, system, targets or timeouts",
+        "spec.models[0]: \"with space\" does not have the right form: write visible ASCII without spaces, such as assistant",
+        "spec.targets[3].openai.apiKey.secret: no such field: remove it, or use secretRef",
+        "spec.targets[3].openai.apiKey.secretRef: is missing: it must be given",
+        "spec.targets[0]: has bedrock and simulated: keep exactly one",
+        "spec.targets[1]: needs one of bedrock, openai, anthropic, agentCore, sagemaker, simulated",
+        "spec.targets[2].openai.baseUrl: localhost is a loopback address: say loopback: true if the server is in the same Pod",
+        "spec.targets[3].openai.baseUrl: 169.254.169.254 is a link-local or metadata address, which is never called: use another",
+        "spec.rules[0].split[0].target: \"nowhere\" is not in spec.targets: use one of both, local, meta, none",
+        "spec.rules[1].split: has no weight above 0: give at least one",
+        "spec.rules[1].fallback[1]: local is there twice: give each target once",
+        "spec.rules[1].when: has no condition: give prompt, headers, user or inputTokens, or leave when out to match everything",
+        "spec.retry.backoff.max: is below base: raise it, or lower base",
+        "spec.timeouts.connect: 5h is out of range: give 1ms to 1h",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_budget_is_judged() {
+    let found = errors(
+        Kind::CostBudget,
+        r#"
+limit: {amount: "12.3456789012"}
+period: Monthly
+timeZone: Mars/Olympus
+targetRefs: [{kind: ModelRoute, name: a}, {kind: ModelRoute, name: a}]
+selector: {matchLabels: {a: b}}
+adjustments: [{id: a, credit: "1", resume: true}, {id: b}, {id: b, credit: "1"}]
+"#,
+    );
+    let fields: Vec<_> = found.iter().map(|e| e.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.adjustments[2].id",
+            "spec.limit.amount",
+            "spec.timeZone",
+            "spec.selector",
+            "spec.adjustments[0]",
+            "spec.adjustments[1]"
+        ]
+    );
+}
+
+#[test]
+fn fields_about_money_that_are_not_acted_on_yet_are_refused() {
+    let found = findings(
+        Kind::CostBudget,
+        "{limit: {amount: '1'}, period: Once, perUser: {amount: '1'}, perClient: {amount: '1'}, awsBudget: {accountId: '123456789012', name: n}, \
+         thresholds: [{percent: 50}, {percent: 80, actions: [{notify: {snsTopicArn: 'arn:aws:sns:us-east-1:1:t'}}]}]}",
+    );
+    assert!(found.errors.is_empty(), "{:?}", found.errors);
+    let fields: Vec<_> = found.refused.iter().map(|e| e.field.as_str()).collect();
+    assert_eq!(fields, ["spec.perUser", "spec.perClient", "spec.awsBudget", "spec.thresholds[1].actions"]);
+}
+
+#[test]
+fn an_embedding_endpoint_is_judged_whole_and_refused() {
+    let good = "{model: BAAI/bge-m3, dimensions: 1024, sagemaker: {endpointName: e}}";
+    let found = findings(Kind::EmbeddingEndpoint, good);
+    assert!(found.errors.is_empty() && found.checked.is_some() && found.refused.len() == 1, "{found:?}");
+    let found = errors(
+        Kind::EmbeddingEndpoint,
+        "{model: m, dimensions: 0, sagemaker: {endpointName: -e}, fallback: [{}], autoscaling: {minInstances: 3, maxInstances: 1, \
+         target: {metric: Utilization, value: 101}}, latencyTarget: 1h, price: {}}",
+    );
+    assert_eq!(found.len(), 7, "{found:#?}");
+}
+
+#[test]
+fn loopback_is_for_standalone_and_for_those_who_ask() {
+    let yaml = "{models: [m], targets: [{name: t, openai: {baseUrl: 'http://127.0.0.1:1/v1', LOOPBACK}}], rules: [{split: [{target: t, weight: 1}]}]}";
+    let judged = |text: &str, mode| {
+        let (documents, _) = documents("f.yaml", text);
+        parsed(&spec(Kind::ModelRoute, &documents[0].value), Context { mode, ..HERE }).errors.len()
+    };
+    let plain = yaml.replace(", LOOPBACK", "");
+    let asked = yaml.replace("LOOPBACK", "loopback: true");
+    assert_eq!(
+        (judged(&plain, Mode::Cluster), judged(&plain, Mode::Standalone), judged(&asked, Mode::Cluster)),
+        (1, 0, 0)
+    );
+}
