@@ -50,7 +50,6 @@ pub use script::{Corruption, Exception, Fault, Pace, Point, Rule, When};
 use server::{Gate, State};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// A running simulator; dropping it stops it.
@@ -137,13 +136,6 @@ impl Sim {
     pub async fn accept(&self) {
         self.state.set_gate(Gate::Open);
         self.state.listening(true).await;
-    }
-
-    /// Closes the port for `span`, then opens it again.
-    pub async fn refuse_for(&self, span: Duration) {
-        self.refuse().await;
-        tokio::time::sleep(span).await;
-        self.accept().await;
     }
 
     /// Cuts every connection and stops.

@@ -102,6 +102,7 @@ pub(super) async fn handle(
     };
     let decision = state.script().decide(&asked, id, stream);
     match decision.fault {
+        Some(Fault::StreamError { name, .. }) if !stream => return Ok(refuse(flight, name, name.wire().2)),
         Some(Fault::Error { name, retry_after }) => {
             let mut response = refuse(flight, name, name.wire().2);
             if let Some(seconds) = retry_after {
@@ -128,9 +129,7 @@ pub(super) async fn handle(
     let mut answer = render::answer(&made, &usage, reply, stream, pace);
     answer.headers.push(("x-amzn-requestid", request_id(flight.id())));
     if let Some(Fault::StreamError { name, .. }) = decision.fault {
-        let (wire_name, status, message) = name.wire();
         answer.error_event = Some(exception(name));
-        answer.error_plain = Some(error(flight.id(), status, wire_name, message));
     }
     serve::send(state, flight, answer, pace, decision.fault).await
 }

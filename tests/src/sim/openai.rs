@@ -54,6 +54,10 @@ pub(super) async fn handle(
     flight.note(|seen| seen.client = bearer.map(|_| "bearer".to_owned()));
     let path = parts.uri.path().trim_end_matches('/');
     match (&parts.method, path.rsplit_once("/chat/")) {
+        (&Method::POST, Some((_, "completions"))) if !is_json(parts) => {
+            let message = "Unsupported Media Type: Only 'application/json' is allowed";
+            Ok(refuse(flight, 415, "invalid_request_error", "unsupported_media_type", message))
+        }
         (&Method::POST, Some((_, "completions"))) => complete(state, flight, body).await,
         (&Method::GET, _) if path.ends_with("/models") => {
             let data: Vec<Value> = state
@@ -68,6 +72,11 @@ pub(super) async fn handle(
         }
         _ => Ok(refuse(flight, 404, "invalid_request_error", "unknown_url", "Not Found")),
     }
+}
+
+fn is_json(parts: &Parts) -> bool {
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json")
 }
 
 async fn complete(state: &Arc<State>, mut flight: Flight, body: &[u8]) -> Result<Response<Body>, Cut> {
@@ -93,6 +102,10 @@ async fn complete(state: &Arc<State>, mut flight: Flight, body: &[u8]) -> Result
     flight.note(|seen| seen.stream = asked_for.stream);
     let decision = state.script().decide(asked, id, asked_for.stream);
     match decision.fault {
+        Some(Fault::StreamError { name, .. }) if !asked_for.stream => {
+            let (status, kind, code, message) = scripted(name);
+            return Ok(refuse(flight, status, kind, code, message));
+        }
         Some(Fault::Error { name, retry_after }) => {
             let (status, kind, code, message) = scripted(name);
             let mut response = refuse(flight, status, kind, code, message);
@@ -125,9 +138,13 @@ async fn complete(state: &Arc<State>, mut flight: Flight, body: &[u8]) -> Result
         cache_read,
     });
     if let Some(Fault::StreamError { name, .. }) = decision.fault {
-        let (status, kind, code, message) = scripted(name);
-        answer.error_event = Some(Bytes::from(format!("data: {}\n\n", error_body(kind, code, message))));
-        answer.error_plain = Some(error(status, kind, code, message));
+        let (_, kind, code, message) = scripted(name);
+        answer.error_event = Some(Bytes::from(format!(
+            "data: {}
+
+",
+            error_body(kind, code, message)
+        )));
     }
     serve::send(state, flight, answer, decision.pace.unwrap_or_default(), decision.fault).await
 }

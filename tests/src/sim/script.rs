@@ -71,7 +71,7 @@ pub enum Fault {
         /// Body, sent as text/html.
         body: String,
     },
-    /// An error inside the stream after so many events; for a plain request an error answer after the work was done.
+    /// An error inside the stream after so many events; for a plain request the same error before the model starts.
     #[serde(rename_all = "camelCase")]
     StreamError {
         /// Which.

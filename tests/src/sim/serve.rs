@@ -30,9 +30,8 @@ pub(super) struct Answer {
     pub events: Vec<Event>,
     /// The whole body of a plain answer; absent for a stream.
     pub plain: Option<Bytes>,
-    /// What a scripted error inside the stream looks like, and its plain form.
+    /// What a scripted error inside the stream looks like.
     pub error_event: Option<Bytes>,
-    pub error_plain: Option<Response<Body>>,
 }
 
 /// One event: its bytes and the output tokens generated once it is out.
@@ -144,13 +143,10 @@ async fn send_plain(
         Some(Fault::Cut { .. }) => interrupted(flight, body, None),
         Some(Fault::Stall { ms, .. }) => interrupted(flight, body, Some(ms)),
         Some(Fault::Corrupt { .. }) => delivered(flight, Bytes::from(vec![b'\xff'; length])),
-        Some(Fault::StreamError { .. }) => {
-            let response = answer.error_plain.unwrap_or_else(|| whole(500, "application/json", "{}"));
-            flight.note(|seen| seen.status = response.status().as_u16());
-            flight.end(Outcome::Faulted);
-            return Ok(response);
+        // Errors were answered before the model started.
+        Some(Fault::Error { .. } | Fault::Status { .. } | Fault::StreamError { .. } | Fault::Refuse { .. }) | None => {
+            delivered(flight, body)
         }
-        Some(Fault::Error { .. } | Fault::Status { .. } | Fault::Refuse { .. }) | None => delivered(flight, body),
     };
     let mut response = Response::new(body);
     decorate(&mut response, answer.content_type, answer.headers);

@@ -1,6 +1,7 @@
 //! Proof that the simulator speaks the real wire: AWS's service model, AWS's own clients and its own bill judge it.
 #![expect(clippy::unwrap_used, reason = "what a test's helpers cannot do fails the test")]
 
+mod binary;
 mod boto3;
 mod faults;
 mod model;

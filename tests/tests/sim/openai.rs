@@ -2,7 +2,7 @@
 
 use super::{LOCAL, start};
 use serde_json::{Value, json};
-use tollway_tests::http::{get, post, post_stream, try_post};
+use tollway_tests::http::{get, post, post_raw, post_stream, try_post};
 use tollway_tests::sim::{Block, Config, Exception, Reply, Rule, Sim};
 
 fn ask(more: Value) -> Value {
@@ -80,6 +80,11 @@ async fn errors_have_openais_shape_and_the_scripted_status() {
     assert_eq!((reply.status.as_u16(), reply.text().as_str()), (502, "<html>bad gateway</html>"));
     assert_eq!(post(&chat(&sim), &ask(json!({ "model": "other" }))).await.status.as_u16(), 404);
     assert_eq!(post(&chat(&sim), &ask(json!({ "max_tokens": 0 }))).await.status.as_u16(), 400);
+    let text = post_raw(&chat(&sim), &[("content-type", "text/plain")], ask(json!({})).to_string()).await.unwrap();
+    assert_eq!(text.status.as_u16(), 415);
+    // Outside a stream an error comes before the model starts.
+    sim.script(Rule::stream_error(Exception::ServiceUnavailable, 2).times(1));
+    assert_eq!(post(&chat(&sim), &ask(json!({}))).await.status.as_u16(), 503);
     assert_eq!(sim.bill().nano, 0);
 
     sim.script(Rule::stream_error(Exception::ServiceUnavailable, 2).times(1));

@@ -50,7 +50,7 @@ pub(super) fn answer(made: &Generation, usage: &Usage, reply: &Reply, stream: bo
     let events = events(made, usage, reply, &metrics, stream);
     let plain = (!stream).then(|| plain(made, usage, &metrics));
     let content_type = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
-    Answer { content_type, headers: Vec::new(), events, plain, error_event: None, error_plain: None }
+    Answer { content_type, headers: Vec::new(), events, plain, error_event: None }
 }
 
 fn plain(made: &Generation, usage: &Usage, metrics: &Value) -> Bytes {

@@ -22,7 +22,7 @@ pub(super) fn answer(said: &Said<'_>) -> Answer {
     let events = said.events();
     let plain = (!said.asked.stream).then(|| said.plain());
     let content_type = if said.asked.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
-    Answer { content_type, headers: Vec::new(), events, plain, error_event: None, error_plain: None }
+    Answer { content_type, headers: Vec::new(), events, plain, error_event: None }
 }
 
 fn finish_reason(stop: &Stop) -> &str {
