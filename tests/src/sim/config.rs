@@ -95,14 +95,15 @@ impl Model {
 
 impl Default for Config {
     fn default() -> Self {
-        let nova = |input, output| Model::priced(Price::micro(input, output));
+        let nova =
+            |input, output, context_window| Model { context_window, ..Model::priced(Price::micro(input, output)) };
         let models = [
-            ("amazon.nova-micro-v1:0", nova(35_000, 140_000)),
-            ("amazon.nova-lite-v1:0", nova(60_000, 240_000)),
-            ("amazon.nova-pro-v1:0", nova(800_000, 3_200_000)),
-            ("us.amazon.nova-micro-v1:0", nova(35_000, 140_000)),
-            ("us.amazon.nova-lite-v1:0", nova(60_000, 240_000)),
-            ("us.amazon.nova-pro-v1:0", nova(800_000, 3_200_000)),
+            ("amazon.nova-micro-v1:0", nova(35_000, 140_000, 128_000)),
+            ("amazon.nova-lite-v1:0", nova(60_000, 240_000, 300_000)),
+            ("amazon.nova-pro-v1:0", nova(800_000, 3_200_000, 300_000)),
+            ("us.amazon.nova-micro-v1:0", nova(35_000, 140_000, 128_000)),
+            ("us.amazon.nova-lite-v1:0", nova(60_000, 240_000, 300_000)),
+            ("us.amazon.nova-pro-v1:0", nova(800_000, 3_200_000, 300_000)),
             ("llama3:8b", Model::default()),
         ];
         Self {
