@@ -7,6 +7,7 @@ pub mod control;
 pub mod manifest;
 pub mod snapshot;
 pub mod spend;
+pub mod status;
 pub mod table;
 pub mod validate;
 pub mod wire;

@@ -178,6 +178,14 @@ pub struct Rule {
     pub fallback: Vec<String>,
 }
 
+impl Rule {
+    /// Names of the targets a request of this rule may go to.
+    pub fn targets(&self) -> impl Iterator<Item = &str> {
+        let drawn = self.split.iter().filter(|w| w.weight > 0).map(|w| w.target.as_str());
+        drawn.chain(self.fallback.iter().map(String::as_str))
+    }
+}
+
 /// One condition of a rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

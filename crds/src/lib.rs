@@ -17,7 +17,7 @@ pub use budget_ledger::{BudgetLedger, BudgetLedgerSpec};
 pub use cost_budget::{CostBudget, CostBudgetSpec, CostBudgetStatus};
 pub use definition::all;
 pub use embedding_endpoint::{EmbeddingEndpoint, EmbeddingEndpointSpec, EmbeddingEndpointStatus};
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use model_route::{ModelRoute, ModelRouteSpec, ModelRouteStatus};
 pub use price::PriceSpec;
 pub use scalar::{Amount, Duration};

@@ -110,7 +110,10 @@ pub fn form(pattern: &str) -> Option<&'static str> {
         Arn::FORM,
         Region::FORM,
         LabelValue::FORM,
-        ("^https?://[^\\s?#@]+$", "http:// or https://, a host and an optional port and path; no user, query or fragment"),
+        (
+            "^https?://[^\\s?#@]+$",
+            "http:// or https://, a host and an optional port and path; no user, query or fragment",
+        ),
         ("^https://[^\\s?#@]+$", "https://, a host and an optional port and path; no user, query or fragment"),
         ("^/[!-~]*$", "a path that starts with /"),
         ("^s3://[!-~]+$", "an S3 URI such as s3://bucket/key"),

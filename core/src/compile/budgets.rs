@@ -59,14 +59,17 @@ fn not_found(binds: &Binds, snapshot: &Snapshot) -> Vec<FieldError> {
 }
 
 fn without_price(name: &str, route: &Route) -> Vec<Unpriced> {
-    let none_left = route.targets.values().all(|target| target.price.is_none());
+    let priced = |target: &str| route.targets.get(target).is_some_and(|t| t.price.is_some());
+    let in_vain = |target: &str| {
+        route.rules.iter().any(|rule| rule.targets().any(|t| t == target) && !rule.targets().any(priced))
+    };
     let missing = route.targets.iter().filter(|(_, target)| target.price.is_none());
     missing
         .map(|(target, of)| Unpriced {
             route: name.to_owned(),
             target: target.clone(),
             model: priced_as(target, &of.provider).to_owned(),
-            none_left,
+            none_left: in_vain(target),
         })
         .collect()
 }

@@ -70,7 +70,7 @@ pub struct Unpriced {
     pub target: String,
     /// The model behind it.
     pub model: String,
-    /// Whether the route has no other target that a request could go to.
+    /// Whether a rule has only such targets, so that its requests are refused.
     pub none_left: bool,
 }
 
