@@ -20,7 +20,7 @@ mod step;
 mod tests;
 
 pub use figures::Figures;
-pub use state::{Holder, LedgerState, LostGrant, OpenGrant, Short};
+pub use state::{Holder, LedgerState, LostGrant, OpenGrant};
 
 use super::nano::Nano;
 

@@ -46,6 +46,8 @@ pub struct Purse {
     state: Option<State>,
     /// Bound exceeded here; the ledger's answer is not awaited.
     denied_models: BTreeSet<String>,
+    /// The part of them that no grant reports.
+    unreported: BTreeSet<String>,
     /// Spent while observing without a grant.
     debt: (Nano, Nano),
     burn: rate::Rate,
@@ -250,6 +252,7 @@ impl Purse {
             accepted: BTreeMap::new(),
             state: None,
             denied_models: BTreeSet::new(),
+            unreported: BTreeSet::new(),
             debt: (Nano::ZERO, Nano::ZERO),
             burn: rate::Rate::default(),
         }
@@ -293,7 +296,10 @@ impl Purse {
         self.denied_models.extend(charge.bound_exceeded.clone());
         if let Some(held) = self.held.iter_mut().find(|h| h.handle == ticket.handle) {
             held.settle(ticket.amount, charge);
-        } else if ticket.handle == 0 {
+            return;
+        }
+        self.unreported.extend(charge.bound_exceeded.clone());
+        if ticket.handle == 0 {
             // Nothing was set aside: free, or observed without a grant. The next grant carries it.
             self.debt.0 = self.debt.0.plus(charge.actual);
             if charge.estimated {
@@ -310,7 +316,13 @@ impl Purse {
     /// Whether the budget is known to have nothing left for requests of the usual size: what `onExhausted` acts on.
     #[must_use]
     pub fn exhausted(&self, now_ms: i64) -> bool {
-        self.told(now_ms).is_some_and(|s| s.exhausted) || self.asking.denied(now_ms, Nano::MAX).is_some()
+        self.told(now_ms).is_some_and(|s| s.exhausted)
+    }
+
+    /// The ledger that a reservation is charged to.
+    #[cfg(test)]
+    pub(super) fn ledger_of(&self, ticket: &Ticket) -> Option<&str> {
+        self.held.iter().find(|h| h.handle == ticket.handle).map(Held::ledger)
     }
 
     /// What the operator last said of the window that is running.
@@ -352,7 +364,8 @@ impl Purse {
         if told.is_some_and(|s| s.frozen) || self.asking.frozen(now_ms) {
             return Some(Denied::Frozen);
         }
-        let exceeded = self.denied_models.contains(model) || told.is_some_and(|s| s.denied_models.contains(model));
+        let exceeded = [Some(&self.denied_models), self.state.as_ref().map(|s| &s.denied_models)];
+        let exceeded = exceeded.into_iter().flatten().any(|models| models.contains(model));
         exceeded.then_some(Denied::ModelDenied)
     }
 
@@ -392,6 +405,7 @@ impl Purse {
             self.state.as_ref().is_some_and(|s| !s.denied_models.is_empty() && state.denied_models.is_empty());
         if resumed {
             self.denied_models.clear();
+            self.held.iter_mut().for_each(Held::resume);
         }
         self.asking.learn(&state);
         self.state = Some(state);
@@ -420,7 +434,7 @@ impl Purse {
             for older in &mut self.held {
                 older.retiring = true;
             }
-            held.carry_over(std::mem::take(&mut self.debt));
+            held.carry_over(std::mem::take(&mut self.debt), std::mem::take(&mut self.unreported));
         } else {
             (held.retiring, held.returning) = (true, true);
         }

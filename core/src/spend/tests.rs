@@ -1,1 +1,5 @@
-//! Tests.
+//! The ledger and the purse together: random worlds that hold the invariants, and a busy one that spends the whole cap.
+
+mod demand;
+mod model;
+mod world;

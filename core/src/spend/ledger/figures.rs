@@ -26,7 +26,7 @@ pub struct Figures {
     pub infrastructure: Nano,
     /// `spent` in whole percent of `limit`, rounded down.
     pub percent: u32,
-    /// Since when requests are refused because of what had been spent; absent: they are not.
+    /// Since when requests of the usual size are refused because of what had been spent; absent: they are not.
     pub exhausted_at_ms: Option<i64>,
     /// Nothing is left, or what is left is too little for what is asked.
     pub exhausted: bool,
@@ -59,8 +59,8 @@ impl LedgerState {
             free: self.free(),
             infrastructure: self.infrastructure,
             percent,
-            exhausted_at_ms: self.short.map(|s| s.since_ms),
-            exhausted: remaining == Nano::ZERO || self.short.is_some(),
+            exhausted_at_ms: self.short_since_ms,
+            exhausted: remaining == Nano::ZERO || self.short_since_ms.is_some(),
             frozen: self.frozen.clone(),
             denied_models: self.denied_models.iter().cloned().collect(),
             open_grants: self.grants.len(),

@@ -7,7 +7,7 @@ use super::{Effect, Spent, Transition};
 impl LedgerState {
     /// Rule 5: cumulative, the maximum counts. Only memory changes, unless a model has to be denied.
     pub(super) fn report(&mut self, spent: &Spent) -> Transition {
-        let mut transition = self.deny_models(&spent.bound_exceeded);
+        let mut transition = self.deny_models(spent);
         if self.take(spent) {
             return transition;
         }
@@ -17,7 +17,7 @@ impl LedgerState {
 
     /// Rule 6: the holder closes, and what it did not spend returns.
     pub(super) fn close(&mut self, spent: &Spent) -> Transition {
-        let mut transition = self.deny_models(&spent.bound_exceeded);
+        let mut transition = self.deny_models(spent);
         if !self.take(spent) {
             transition.append(self.unknown(spent));
             return transition;
@@ -75,11 +75,19 @@ impl LedgerState {
         transition
     }
 
-    /// Rule 4: usage above the bound denies the model until an administrator resumes.
-    fn deny_models(&mut self, models: &[String]) -> Transition {
-        let known = self.denied_models.len();
-        self.denied_models.extend(models.iter().cloned());
-        Transition { persist: self.denied_models.len() != known, effects: vec![] }
+    /// Rule 4: usage above the bound denies the model until an administrator resumes. A report that repeats it for the same grant
+    /// does not undo the administrator's word.
+    fn deny_models(&mut self, spent: &Spent) -> Transition {
+        let mut persist = false;
+        if let Some(grant) = self.grants.get_mut(&spent.grant).filter(|g| g.incarnation == spent.incarnation) {
+            for model in &spent.bound_exceeded {
+                if grant.bound_exceeded.insert(model.clone()) {
+                    persist = true;
+                    self.denied_models.insert(model.clone());
+                }
+            }
+        }
+        Transition { persist, effects: vec![] }
     }
 }
 

@@ -1,9 +1,10 @@
 //! An ask in, a grant or a denial out: how large a grant is, and what is recalled for one that does not fit.
 
 use super::super::nano::Nano;
-use super::state::{Holder, LedgerState, OpenGrant, Short};
+use super::state::{Holder, LedgerState, OpenGrant};
 use super::{DeniedReason, Effect, LIFE_MS, MAX_OPEN, Transition};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// A holder that has not asked for so long does not count in the sharing.
 const SHARING_MS: i64 = 600_000;
@@ -41,10 +42,9 @@ impl LedgerState {
             effects.push(denied(DeniedReason::Contended, fits));
             return tell(effects);
         } else {
-            // What exceeds the whole cap says nothing about what was spent.
-            if min <= self.effective_cap() {
-                let short = self.short.get_or_insert(Short { since_ms: now, min });
-                short.min = short.min.min(min);
+            // One that is unusually large says nothing about the others, and one above the whole cap nothing about what was spent.
+            if min <= self.effective_cap() && (fits < self.usual || self.usual == Nano::ZERO) {
+                self.short_since_ms.get_or_insert(now);
             }
             return tell(vec![denied(DeniedReason::Exhausted, fits)]);
         };
@@ -64,12 +64,11 @@ impl LedgerState {
             estimated: Nano::ZERO,
             granted_at_ms: now,
             life_end_ms,
+            bound_exceeded: BTreeSet::new(),
             recalled_at_ms: None,
         };
         self.grants.insert(grant, open);
-        if self.short.is_some_and(|s| min >= s.min) {
-            self.short = None;
-        }
+        (self.usual, self.short_since_ms) = (min, None);
         let holder = self.holders.entry(incarnation.to_owned()).or_insert_with(|| Holder::new(pod, now));
         (holder.ask, holder.grant, holder.amount, holder.life_end_ms) = (ask, grant, amount, life_end_ms);
         Transition { persist: true, effects: vec![holder.granted(incarnation)] }

@@ -56,9 +56,12 @@ pub struct LedgerState {
     /// Models denied since their usage was above the bound computed before the call.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub denied_models: BTreeSet<String>,
-    /// Since when too little is left for what is asked.
+    /// What the last grant was needed for: the usual size of a request.
+    #[serde(default)]
+    pub usual: Nano,
+    /// Since when requests of the usual size are refused because of what had been spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub short: Option<Short>,
+    pub short_since_ms: Option<i64>,
 }
 
 /// One open grant.
@@ -83,6 +86,9 @@ pub struct OpenGrant {
     pub granted_at_ms: i64,
     /// Burned in full from then on.
     pub life_end_ms: i64,
+    /// Models whose usage on it was above their bound; each is denied once.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bound_exceeded: BTreeSet<String>,
     /// When it was last asked back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled_at_ms: Option<i64>,
@@ -135,16 +141,6 @@ pub struct LostGrant {
     pub grant: u64,
     /// What was charged for it.
     pub charged: Nano,
-}
-
-/// A request was refused because of what had been spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Short {
-    /// When.
-    pub since_ms: i64,
-    /// The smallest that was refused.
-    pub min: Nano,
 }
 
 impl LedgerState {

@@ -58,7 +58,7 @@ impl LedgerState {
         let more = cap > self.cap;
         (self.cap, self.observe) = (cap, observe);
         if more {
-            self.short = None;
+            self.short_since_ms = None;
         }
         let committed = self.committed();
         let lowered = committed > self.effective_cap();
@@ -74,7 +74,7 @@ impl LedgerState {
         match adjustment {
             Adjustment::Credit(amount) => {
                 self.credits = self.credits.plus(amount);
-                self.short = None;
+                self.short_since_ms = None;
             }
             Adjustment::Resume => {
                 self.frozen = None;

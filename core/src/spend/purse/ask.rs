@@ -25,7 +25,7 @@ pub(super) struct Asking {
     /// An ask with the next number was sent at some time, so a grant for it may arrive.
     asked: bool,
     next_send_ms: i64,
-    /// The first of the requests that wait, and the sum of all.
+    /// The smallest of the requests that wait, so that one too large holds up no other, and the sum of all.
     waiting: Option<(Nano, Nano)>,
     waiting_until_ms: i64,
     /// Exhausted: what fits, and until when that is believed.
@@ -39,8 +39,9 @@ pub(super) struct Asking {
 impl Asking {
     /// A request found no grant that carries it.
     pub(super) fn demand(&mut self, now_ms: i64, worst: Nano) {
-        let (first, sum) = self.waiting.unwrap_or((worst, Nano::ZERO));
-        self.waiting = Some((first, sum.plus(worst)));
+        let still = self.waiting.filter(|_| now_ms < self.waiting_until_ms);
+        let (smallest, sum) = still.unwrap_or((worst, Nano::ZERO));
+        self.waiting = Some((smallest.min(worst), sum.plus(worst)));
         self.waiting_until_ms = now_ms.saturating_add(WAIT_MS);
     }
 

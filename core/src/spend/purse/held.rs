@@ -68,10 +68,21 @@ impl Held {
         self.estimated
     }
 
-    /// What was spent before there was a grant to spend it from.
-    pub(super) fn carry_over(&mut self, debt: (Nano, Nano)) {
+    #[cfg(test)]
+    pub(super) fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    /// What was spent before there was a grant to spend it from, and the models that no other grant reports.
+    pub(super) fn carry_over(&mut self, debt: (Nano, Nano), bound_exceeded: BTreeSet<String>) {
         self.spent = self.spent.plus(debt.0);
         self.estimated = self.estimated.plus(debt.1);
+        self.bound_exceeded = bound_exceeded;
+    }
+
+    /// An administrator resumed: a model that exceeds its bound again has to be told on another grant.
+    pub(super) fn resume(&mut self) {
+        self.retiring |= !self.bound_exceeded.is_empty();
     }
 
     /// Whether `worst` may be set aside from it. A retiring grant drains, unless the purse is crowded and no further one can be had.
