@@ -12,6 +12,7 @@ fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(proxy, request, share, known)| Action::Settle { proxy, request, share, known }),
         14 => proxy.clone().prop_map(|proxy| Action::Poll { proxy }),
         28 => (message(), prop::bool::weighted(0.15)).prop_map(|(message, again)| Action::Deliver { message, again }),
+        14 => (proxy.clone(), prop::bool::weighted(0.2)).prop_map(|(proxy, copies)| Action::Talk { proxy, copies }),
         2 => message().prop_map(|message| Action::Lose { message }),
         4 => (proxy.clone(), operator.clone()).prop_map(|(proxy, operator)| Action::Connect { proxy, operator }),
         2 => (proxy.clone(), 0..=100_u64).prop_map(|(proxy, share)| Action::Restart { proxy, share }),
@@ -25,8 +26,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (operator.clone(), 0..1_500_u64).prop_map(|(operator, cap)| Action::Cap { operator, cap }),
         1 => (operator.clone(), 0..300_u64)
             .prop_map(|(operator, amount)| Action::Infrastructure { operator, amount }),
-        1 => (operator, 0..3_usize, 0..200_u64)
-            .prop_map(|(operator, id, amount)| Action::Credit { operator, id, amount }),
+        1 => (operator, 1..4_u64).prop_map(|(operator, id)| Action::Credit { operator, id }),
     ]
 }
 

@@ -4,7 +4,7 @@
 use crate::spend::ledger::{self, Adjustment, Effect, Event, LedgerState, ShownGrant, Spent};
 use crate::spend::purse::{Charge, Granted, In, Out, Purse, Reserve, Ticket};
 use crate::spend::{Nano, Window};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const WINDOW_MS: i64 = 2 * 3_600_000;
 pub const CAP: Nano = Nano(1_000);
@@ -20,6 +20,8 @@ pub enum Action {
     Poll { proxy: usize },
     /// A message arrives; perhaps once more later.
     Deliver { message: usize, again: bool },
+    /// A proxy and its operator talk without trouble for a while; perhaps copies of all they say are under way as well.
+    Talk { proxy: usize, copies: bool },
     /// A message is lost.
     Lose { message: usize },
     /// A proxy turns to an operator and says hello.
@@ -41,7 +43,7 @@ pub enum Action {
     /// Instances cost something.
     Infrastructure { operator: usize, amount: u64 },
     /// An administrator gives credit; every adjustment is applied again by whoever reconciles.
-    Credit { operator: usize, id: usize, amount: u64 },
+    Credit { operator: usize, id: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +79,7 @@ pub struct World {
     proxies: Vec<Proxy>,
     network: Vec<Message>,
     born: u64,
+    credits: BTreeSet<u64>,
     /// What was truly spent, by window.
     pub truth: BTreeMap<i64, Nano>,
     /// Requests that were admitted.
@@ -92,6 +95,7 @@ impl World {
             proxies: vec![],
             network: vec![],
             born: 0,
+            credits: BTreeSet::new(),
             truth: BTreeMap::new(),
             admitted: 0,
         };
@@ -116,6 +120,7 @@ impl World {
             Action::Settle { proxy, request, share, known } => self.settle(proxy % proxies, request, share, known),
             Action::Poll { proxy } => self.poll(proxy % proxies),
             Action::Deliver { message, again } => self.deliver(message, again),
+            Action::Talk { proxy, copies } => self.talk(proxy % proxies, copies),
             Action::Lose { message } => {
                 if !self.network.is_empty() {
                     self.network.remove(message % self.network.len());
@@ -140,8 +145,9 @@ impl World {
             Action::Infrastructure { operator, amount } => {
                 self.here(operator % operators, Event::SetInfrastructure { amount: Nano(amount) });
             }
-            Action::Credit { operator, id, amount } => {
-                let (id, adjustment) = (format!("credit-{id}"), Adjustment::Credit(Nano(amount)));
+            Action::Credit { operator, id } => {
+                self.credits.insert(id);
+                let (id, adjustment) = (format!("credit-{id}"), Adjustment::Credit(Nano(50 * id)));
                 self.here(operator % operators, Event::Adjust { id, adjustment });
             }
         }
@@ -178,6 +184,23 @@ impl World {
         }
     }
 
+    fn talk(&mut self, proxy: usize, copies: bool) {
+        let older = std::mem::take(&mut self.network);
+        let mut kept = vec![];
+        for _ in 0..3 {
+            self.poll(proxy);
+            while !self.network.is_empty() {
+                if copies {
+                    kept.push(self.network[0].clone());
+                }
+                let message = self.network.remove(0);
+                self.receive(message);
+            }
+        }
+        self.network = older;
+        self.network.extend(kept);
+    }
+
     fn connect(&mut self, proxy: usize, operator: usize) {
         let p = &mut self.proxies[proxy];
         p.operator = operator;
@@ -204,6 +227,10 @@ impl World {
         }
         let at = message % self.network.len();
         let message = if again { self.network[at].clone() } else { self.network.swap_remove(at) };
+        self.receive(message);
+    }
+
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Down { to, message } => {
                 let p = &mut self.proxies[to];
@@ -334,6 +361,8 @@ impl World {
             );
             let bound = state.effective_cap().max(state.committed_at_lowering);
             assert!(committed <= bound, "{committed} committed > {bound}: {state:#?}");
+            let credits = self.credits.iter().sum::<u64>() * 50;
+            assert!(state.credits.0 <= credits, "{} credited, {credits} given", state.credits);
             let figures = state.figures();
             let explained = spent.plus(figures.burned).plus(figures.estimated);
             assert!(figures.spent <= explained, "{} shown > {explained} explained: {state:#?}", figures.spent);
