@@ -1,8 +1,9 @@
 //! A model id as Bedrock knows it in; its price, its token bounds and its output limit out.
 //!
 //! # Why the shipped figures bound tokens by bytes
-//! No tokenizer in use splits text below a byte, so a text has at most as many tokens as bytes: 1000 a kilobyte. Where a model
-//! rewrites text before it splits it, that is not certain, and the entry has no factor.
+//! No tokenizer in use splits text below a byte, so a text has at most as many tokens as bytes: 1000 a kilobyte. Where a model is known
+//! to rewrite text before it splits it, bytes bound nothing, and the entry has no factor. Where that is wrong for a model, its usage is
+//! charged all the same and the model is denied until an administrator resumes.
 
 use super::nano::{AmountError, Nano};
 use super::price::{Price, PricePart};
@@ -51,6 +52,14 @@ pub enum CatalogError {
         /// What is wrong with it.
         error: AmountError,
     },
+    /// A family that the same text does not have.
+    #[error("{model} is of the family {family:?}, which is not under `families`")]
+    Family {
+        /// The model.
+        model: String,
+        /// The family.
+        family: String,
+    },
     /// A model that is not in the shipped catalog needs at least these.
     #[error("{model} is not in the shipped catalog: give it price.inputPerMillion and contextWindow")]
     Incomplete {
@@ -63,6 +72,9 @@ pub enum CatalogError {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FileText {
     revision: String,
+    #[serde(default)]
+    families: BTreeMap<String, BoundsText>,
+    #[serde(default)]
     models: BTreeMap<String, ModelText>,
 }
 
@@ -72,12 +84,19 @@ struct ModelText {
     price: PriceText,
     context_window: Option<u64>,
     output_limit: Option<u64>,
+    family: Option<String>,
+    bounds: BoundsText,
+    geo_percent: Option<u32>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct BoundsText {
     tokens_per_kilobyte: Option<u32>,
     per_request: Option<u32>,
     per_message: Option<u32>,
     per_tool: Option<u32>,
     per_image: Option<u32>,
-    geo_percent: Option<u32>,
 }
 
 /// Prices as people write them: dollars as decimal text, by the names that a target's `price` has.
@@ -135,7 +154,8 @@ impl Catalog {
         let file: FileText = serde_yaml::from_str(text)?;
         let mut models = self.models.clone();
         for (id, stated) in file.models {
-            let model = stated.over(&id, models.get(&id))?;
+            let known = models.get(&id);
+            let model = stated.over(&id, known, &file.families)?;
             models.insert(id, model);
         }
         self.models = models;
@@ -165,8 +185,8 @@ impl Catalog {
     }
 }
 
-/// The prefixes of cross-region inference profiles.
-const PROFILES: [&str; 8] = ["us", "eu", "apac", "jp", "au", "ca", "us-gov", "global"];
+/// The prefixes of cross-region inference profiles. `us-gov` is priced apart, so only what the catalog states of it is known.
+const PROFILES: [&str; 7] = ["us", "eu", "apac", "jp", "au", "ca", "global"];
 
 /// A model or profile id; from an ARN, its last part. What an application profile or a provisioned model charges cannot be told from its ARN.
 fn plain_id(id: &str) -> Option<&str> {
@@ -194,33 +214,52 @@ fn dearer(price: &Price, percent: u32) -> Price {
 }
 
 impl ModelText {
-    fn over(self, id: &str, known: Option<&Model>) -> Result<Model, CatalogError> {
+    fn over(
+        self,
+        id: &str,
+        known: Option<&Model>,
+        families: &BTreeMap<String, BoundsText>,
+    ) -> Result<Model, CatalogError> {
         let part = self.price.parse().map_err(|(field, error)| {
             let model = id.to_owned();
             CatalogError::Amount { model, field, error }
         })?;
         let incomplete = || CatalogError::Incomplete { model: id.to_owned() };
-        let (price, bounds) = match known {
+        let (price, mut bounds) = match known {
             Some(model) => (part.over(&model.price), model.bounds),
             None => {
                 part.input.ok_or_else(incomplete)?;
                 let context_window = self.context_window.ok_or_else(incomplete)?;
-                (part.alone(), Bounds { context_window, ..UNKNOWN })
+                (part.alone(), Bounds { context_window, tokens_per_kilobyte: None, ..UNKNOWN })
             }
         };
+        if let Some(family) = self.family {
+            let Some(stated) = families.get(&family) else {
+                return Err(CatalogError::Family { model: id.to_owned(), family });
+            };
+            bounds = stated.over(bounds);
+        }
+        bounds = self.bounds.over(bounds);
+        bounds.context_window = self.context_window.unwrap_or(bounds.context_window);
         Ok(Model {
             price,
-            bounds: Bounds {
-                context_window: self.context_window.unwrap_or(bounds.context_window),
-                tokens_per_kilobyte: self.tokens_per_kilobyte.or(bounds.tokens_per_kilobyte),
-                per_request: self.per_request.unwrap_or(bounds.per_request),
-                per_message: self.per_message.unwrap_or(bounds.per_message),
-                per_tool: self.per_tool.unwrap_or(bounds.per_tool),
-                per_image: self.per_image.unwrap_or(bounds.per_image),
-            },
+            bounds,
             output_limit: self.output_limit.or(known.and_then(|m| m.output_limit)),
             geo_percent: self.geo_percent.or(known.map(|m| m.geo_percent)).unwrap_or(0),
         })
+    }
+}
+
+impl BoundsText {
+    fn over(self, known: Bounds) -> Bounds {
+        Bounds {
+            context_window: known.context_window,
+            tokens_per_kilobyte: self.tokens_per_kilobyte.or(known.tokens_per_kilobyte),
+            per_request: self.per_request.unwrap_or(known.per_request),
+            per_message: self.per_message.unwrap_or(known.per_message),
+            per_tool: self.per_tool.unwrap_or(known.per_tool),
+            per_image: self.per_image.unwrap_or(known.per_image),
+        }
     }
 }
 
