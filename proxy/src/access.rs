@@ -11,7 +11,7 @@ use tollway_core::spend::{Nano, Usage};
 #[derive(Debug)]
 pub struct Entry {
     pub id: String,
-    began: Instant,
+    pub began: Instant,
     pub surface: &'static str,
     pub stream: bool,
     pub client: Option<String>,
@@ -46,6 +46,14 @@ impl Entry {
             meter: None,
             outcome: Outcome::Disconnected,
         }
+    }
+}
+
+impl Entry {
+    /// An attempt was made on `target`.
+    pub fn tried(&mut self, target: &str) {
+        self.attempts += 1;
+        self.target = Some(target.to_owned());
     }
 }
 

@@ -1,5 +1,9 @@
 //! The response body that clients get: nothing, bytes, or a relayed stream; polled by the server, without a task or channel of its own.
 
+mod relay;
+
+pub use relay::{Pace, Relay, Running};
+
 use crate::server::Busy;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -18,12 +22,18 @@ pub struct Body {
 #[derive(Debug)]
 enum Content {
     Bytes(Bytes),
+    Stream(Box<Relay>),
 }
 
 impl Body {
     #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
         Self { content: Content::Bytes(bytes), _busy: None }
+    }
+
+    #[must_use]
+    pub fn stream(relay: Relay) -> Self {
+        Self { content: Content::Stream(Box::new(relay)), _busy: None }
     }
 
     /// The same body, keeping the connection busy while it lasts.
@@ -37,21 +47,22 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.get_mut().content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Stream(relay) => relay.poll_next(cx).map(|next| next.map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        let Content::Bytes(bytes) = &self.content;
-        bytes.is_empty()
+        matches!(&self.content, Content::Bytes(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Stream(_) => SizeHint::default(),
         }
     }
 }

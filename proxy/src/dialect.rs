@@ -1,10 +1,10 @@
 //! The dialect a client speaks: errors, keep-alives and stream errors in, its bytes out; and the headers every response carries.
 
 use crate::error::ApiError;
+use crate::surface::openai;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::json;
 
 pub const ROUTE: HeaderName = HeaderName::from_static("x-tollway-route");
 pub const TARGET: HeaderName = HeaderName::from_static("x-tollway-target");
@@ -32,10 +32,17 @@ impl Dialect {
     /// The body of an error response.
     #[must_use]
     pub fn error(self, error: &ApiError) -> Bytes {
-        let code = error.upstream_code.as_deref().unwrap_or(error.code.as_str());
-        let kind = if error.status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let body = json!({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}});
-        Bytes::from(body.to_string())
+        match self {
+            Self::OpenAi => openai::render_error(error),
+        }
+    }
+
+    /// The event that ends a stream which cannot be completed.
+    #[must_use]
+    pub fn stream_error(self, error: &ApiError) -> Bytes {
+        match self {
+            Self::OpenAi => openai::render_stream_error(error),
+        }
     }
 
     /// What is said in silence so that nobody on the way thinks the stream is dead.

@@ -2,6 +2,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod access;
+pub mod attempt;
+pub mod auth;
 pub mod body;
 pub mod chat;
 pub mod circuit;

@@ -22,7 +22,7 @@ pub enum Money {
 
 /// One attempt, from its reservation to its end. Dropped while it runs, it counts as cancelled: charged in full if anything was sent.
 #[derive(Debug)]
-pub struct Charge {
+pub struct Metered {
     held: Option<Held>,
     state: Arc<TargetState>,
     began: Instant,
@@ -39,7 +39,7 @@ struct Held {
     _slot: Slot,
 }
 
-impl Charge {
+impl Metered {
     #[must_use]
     pub fn new(
         state: &Arc<TargetState>,
@@ -106,7 +106,7 @@ impl Charge {
     }
 }
 
-impl Drop for Charge {
+impl Drop for Metered {
     fn drop(&mut self) {
         let money = if self.sent { Money::InFull } else { Money::Nothing };
         self.close(Attempt::Cancelled, money);

@@ -1,3 +1,116 @@
-//! Upstream dialects: the internal form in, one vendor's request out; that vendor's answer in, the internal form out.
+//! What speaks at the other end: a target and a request in, one attempt ready to go out; its answer in, steps for the client out.
 
 pub mod bedrock;
+pub mod openai;
+pub mod simulated;
+
+use crate::attempt::{Job, Skip};
+use crate::chat::UpstreamError;
+use crate::upstream::Policy;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use tollway_core::spend::{Shape, Usage};
+use tollway_core::table::{Provider, Route, Target};
+
+/// One attempt, built and not yet paid for.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What bounds the input tokens.
+    pub shape: Shape,
+    pub call: Call,
+}
+
+/// How an attempt is made.
+#[derive(Debug)]
+pub enum Call {
+    /// Over the network.
+    Send { request: Request<Full<Bytes>>, policy: Policy },
+    /// In here.
+    Pretend(simulated::Script),
+}
+
+/// Builds the attempt; nothing has been reserved or sent.
+///
+/// # Errors
+/// Why this target is passed over.
+pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Result<Prepared, Skip> {
+    match &target.provider {
+        Provider::OpenAi(openai) => openai::prepare(job, route, openai, output),
+        Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
+        Provider::Bedrock(_) => Err(Skip::NotHere),
+    }
+}
+
+/// The name under which money knows what a target runs.
+#[must_use]
+pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
+    match &target.provider {
+        Provider::Bedrock(bedrock) => &bedrock.model_id,
+        Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(asked),
+        Provider::Simulated(_) => asked,
+    }
+}
+
+/// A streamed answer, whoever gives it.
+#[derive(Debug)]
+pub enum Source {
+    Passed(openai::Passed),
+    Pretended(simulated::Pretended),
+}
+
+/// The next thing a streamed answer does.
+#[derive(Debug)]
+pub enum Step {
+    /// Bytes in the client's dialect; never empty.
+    Bytes(Bytes),
+    /// The answer is complete.
+    End,
+    /// The answer broke; nothing follows.
+    Failed(UpstreamError),
+}
+
+impl Source {
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        match self {
+            Self::Passed(passed) => passed.poll_step(cx),
+            Self::Pretended(pretended) => pretended.poll_step(cx),
+        }
+    }
+
+    /// The next step.
+    pub async fn step(&mut self) -> Step {
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    /// What the answer used, as far as it was said.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Passed(passed) => passed.usage(),
+            Self::Pretended(pretended) => pretended.usage(),
+        }
+    }
+
+    /// The usage, if the answer is known to be complete although its end has not been read.
+    #[must_use]
+    pub fn final_usage(&self) -> Option<Usage> {
+        match self {
+            Self::Passed(passed) => passed.final_usage(),
+            Self::Pretended(pretended) => pretended.usage(),
+        }
+    }
+
+    /// Reads on to the end for nothing but the usage.
+    pub async fn drain(&mut self) -> Option<Usage> {
+        loop {
+            match self.step().await {
+                Step::Bytes(_) => {}
+                Step::End => return self.usage(),
+                Step::Failed(_) => return None,
+            }
+        }
+    }
+}

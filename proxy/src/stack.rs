@@ -1,20 +1,30 @@
 //! One request in, one response out, through every layer in order; each stands here with its reason.
 
+mod intake;
+mod respond;
+
 use crate::access::Entry;
-use crate::body::Body;
-use crate::dialect::{self, Dialect};
+use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
+use crate::auth;
+use crate::body::{Body, Pace};
+use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
-use crate::ledger::Ledger;
-use crate::metrics::{Metrics, Outcome};
-use crate::source::{Live, Serving};
-use crate::targets::Targets;
+use crate::ledger::{Ledger, Refusal};
+use crate::metrics::Metrics;
+use crate::retry::{Schedule, Step};
+use crate::select::{self, Facts};
+use crate::source::Live;
+use crate::surface::openai::peek;
+use crate::targets::{RouteState, Targets};
 use crate::upstream::{Policy, Upstream};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use serde_json::json;
+use intake::Endpoint;
+use respond::Reply;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+use tollway_core::table::Route;
 
 /// Everything that outlives a request.
 #[derive(Debug)]
@@ -52,48 +62,166 @@ impl Proxy {
 
 /// Serves one request; never fails.
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
-    let entry = Entry::new(request_id(), Instant::now());
-    match serve(proxy, &request) {
-        Ok(response) => response,
-        Err(error) => rescue(&error, Dialect::OpenAi, entry),
+    // A request is named before anything can go wrong with it.
+    let mut entry = Entry::new(respond::request_id(), Instant::now());
+    match serve(proxy, request, &mut entry).await {
+        Ok(reply) => respond::answer(reply, entry),
+        Err(error) => respond::rescue(&error, Dialect::OpenAi, entry),
     }
 }
 
-fn serve(proxy: &Arc<Proxy>, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> Result<Reply, ApiError> {
+    let (head, body) = request.into_parts();
+    // Paths first: what is not served needs neither a table nor a body.
+    let endpoint = intake::endpoint(&head)?;
+    entry.surface = Dialect::OpenAi.name();
+    // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, "/v1/models") => Ok(models(&serving)),
-        (method, path) => Err(no_such_path(method, path)),
+    if endpoint == Endpoint::Models {
+        return Ok(Reply::Models(respond::models(&serving, &head.headers)));
     }
+    // The model stands in the body, and everything else follows from the model.
+    let body = intake::read(&head, body, proxy.options.body_limit).await?;
+    let peek = peek(&body)?;
+    entry.stream = peek.stream;
+    let (route_name, route) = select::route(&serving.table, &peek.model).ok_or_else(|| unknown_model(&peek.model))?;
+    let known = proxy.targets.following(&serving);
+    let state = known.route(route_name).ok_or_else(not_ready)?;
+    entry.route = Some(route_name.to_owned());
+    entry.meter = Some(Arc::clone(&state.meter));
+    // A feature this proxy lacks may be what protects the route, so it is not served half.
+    if let Some(reason) = serving.unserved.get(route_name) {
+        return Err(ApiError::new(Code::NotReady, format!("route {route_name:?} is not served here: {reason}")));
+    }
+    // Who calls, before anything is spent on the answer.
+    let caller = auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?;
+    // The first rule that matches decides; the draw spreads requests over its split.
+    let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens: peek.size.text_bytes / 4 };
+    let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
+    let order = select::order(rule, fastrand::u64(..));
+    entry.client = caller.client;
+    // Money is reserved, the request translated, sent and metered once an attempt; until the first byte another target may answer.
+    let ends = entry.began + Duration::from_millis(route.timeouts.total_ms);
+    let id = entry.id.clone();
+    let policy = proxy.options.policy;
+    let dialect = Dialect::OpenAi;
+    let job =
+        Job { dialect, id: &id, headers: &head.headers, body: &body, peek: &peek, serving: &serving, policy, ends };
+    let answer = attempts(proxy, &job, route, state, &order, entry).await?;
+    let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
+    let pace = Pace { idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
+    Ok(Reply::of(answer, dialect, pace, &head.headers))
 }
 
-/// Every name a client may send, without the wildcard.
-fn models(serving: &Serving) -> Response<Body> {
-    let names = serving.table.models.keys().filter(|name| *name != "*");
-    let data: Vec<_> =
-        names.map(|name| json!({"id": name, "object": "model", "created": 0, "owned_by": "tollway"})).collect();
-    let mut response = Response::new(Body::bytes(json!({"object": "list", "data": data}).to_string().into()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// Tries the targets as the attempts rule says until one answers.
+async fn attempts(
+    proxy: &Proxy,
+    job: &Job<'_>,
+    route: &Route,
+    state: &RouteState,
+    order: &[&str],
+    entry: &mut Entry,
+) -> Result<Answer, ApiError> {
+    let mut schedule = Schedule::new(order.len(), &route.retry);
+    let mut skips = Vec::new();
+    let mut last: Option<ApiError> = None;
+    while let Step::Try { target, wait, repeat } = schedule.next(Instant::now(), fastrand::u64(..)) {
+        let place = order.get(target).and_then(|name| {
+            let (name, target) = route.targets.get_key_value(*name)?;
+            Some(Place { route, name, target, state: state.target(name)? })
+        });
+        let Some(place) = place else {
+            schedule.skipped();
+            continue;
+        };
+        if repeat {
+            // A failing upstream is not buried under repeats, and nobody waits past the request's end.
+            if Instant::now() + wait >= job.ends || !place.state.may_repeat(Instant::now()) {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        match attempt::attempt(proxy, job, &place).await {
+            Tried::Skipped(skip) => {
+                skips.push(skip);
+                schedule.skipped();
+                continue;
+            }
+            Tried::Failed(failure) if failure.stops => {
+                entry.tried(place.name);
+                return Err(failure.error);
+            }
+            Tried::Failed(failure) => {
+                entry.tried(place.name);
+                tracing::debug!(id = job.id, target_name = place.name, error = %failure.error, "attempt failed");
+                schedule.attempted(Instant::now(), failure.error.retry_after);
+                last = Some(failure.error);
+            }
+            Tried::Answered(answer) => {
+                entry.tried(place.name);
+                return Ok(answer);
+            }
+        }
+        if !repeat {
+            place.state.first_try(Instant::now());
+        }
+        if Instant::now() >= job.ends {
+            break;
+        }
+    }
+    Err(last.unwrap_or_else(|| nothing_tried(skips, &job.peek.model)))
+}
+
+/// Why no target was even tried: what a person can act on comes first.
+fn nothing_tried(skips: Vec<Skip>, model: &str) -> ApiError {
+    let mut transient = None;
+    let (mut refused, mut unpriced, mut inexpressible) = (None, false, None);
+    for skip in skips {
+        match skip {
+            Skip::Refused(refusal) => refused = refused.or(Some(refusal)),
+            Skip::NoPrice => unpriced = true,
+            Skip::Inexpressible(error) => inexpressible = inexpressible.or(Some(error)),
+            Skip::Full => transient = transient.or(Some("every place of its targets' maxConcurrent is taken")),
+            Skip::CircuitOpen => transient = transient.or(Some("the circuits of its targets are open")),
+            Skip::NoSecret => transient = transient.or(Some("the Secrets of its targets are missing")),
+            Skip::NotHere => transient = transient.or(Some("its targets cannot be reached from this proxy")),
+        }
+    }
+    if let Some(refusal) = refused {
+        let code = match refusal {
+            Refusal::Exceeded { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
+            Refusal::Unavailable { .. } => Code::BudgetUnavailable,
+        };
+        return ApiError::new(code, refusal.to_string());
+    }
+    match (transient, unpriced, inexpressible) {
+        (Some(why), _, _) => {
+            ApiError::upstream(StatusCode::SERVICE_UNAVAILABLE, format!("{model:?} is not available: {why}"))
+        }
+        (None, _, Some(error)) => error,
+        (None, true, None) => ApiError::new(
+            Code::PriceUnknown,
+            format!(
+                "a budget binds {model:?} and none of its targets has a price: add `price` to a target or to the catalog"
+            ),
+        ),
+        (None, false, None) => ApiError::upstream(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{model:?} has no target to try: see its ModelRoute"),
+        ),
+    }
 }
 
 fn not_ready() -> ApiError {
     ApiError::new(Code::NotReady, "no routing table has arrived yet; try again in a moment")
 }
 
-fn no_such_path(method: &Method, path: &str) -> ApiError {
-    ApiError::invalid(format!("nothing is served at {method} {path}")).status(StatusCode::NOT_FOUND)
+fn unknown_model(model: &str) -> ApiError {
+    let message = format!("no route serves the model {model:?}; GET /v1/models lists those there are");
+    ApiError::new(Code::ModelNotFound, message).param("model")
 }
 
-/// The one place where an error becomes a response.
-fn rescue(error: &ApiError, dialect: Dialect, mut entry: Entry) -> Response<Body> {
-    (entry.status, entry.code, entry.outcome) = (error.status, Some(error.code), Outcome::Refused);
-    let mut response = Response::new(Body::bytes(dialect.error(error)));
-    *response.status_mut() = error.status;
-    dialect::explain(response.headers_mut(), error);
-    response
-}
-
-fn request_id() -> String {
-    format!("req_{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..))
+fn no_rule(route: &str) -> ApiError {
+    let message = format!("no rule of route {route:?} matches this request; a rule without `when` would");
+    ApiError::new(Code::ModelNotFound, message).param("model")
 }

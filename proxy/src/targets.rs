@@ -59,6 +59,12 @@ impl TargetState {
         taken.ok().map(|_| Slot(Arc::clone(self)))
     }
 
+    /// Whether the circuit is open, asked before anything is spent on an attempt.
+    #[must_use]
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.circuit(now) == State::Open
+    }
+
     /// Leave for one attempt, unless the circuit is open.
     pub fn admit(&self, now: Instant, probe_timeout: Duration) -> Option<Permit> {
         let mut circuit = lock(&self.circuit);

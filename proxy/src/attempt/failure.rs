@@ -1,0 +1,132 @@
+//! How an upstream failed in; whether another target is tried, what the circuit counts and what the client is told out.
+
+use crate::chat::{ErrorKind, UpstreamError};
+use crate::error::{ApiError, Code};
+use crate::metrics::Attempt;
+use crate::provider::openai::Said;
+use http::header::RETRY_AFTER;
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, StatusCode};
+use std::time::Duration;
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+/// One failed attempt.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the client is told if this is the last word.
+    pub error: ApiError,
+    /// Another target would say the same: the request itself, or the right to make it, is at fault.
+    pub stops: bool,
+    pub attempt: Attempt,
+}
+
+impl Failure {
+    fn next(attempt: Attempt, status: StatusCode, message: String) -> Self {
+        Self { error: ApiError::upstream(status, message), stops: false, attempt }
+    }
+
+    #[must_use]
+    pub fn unreachable(target: &str, reason: &str) -> Self {
+        Self::next(Attempt::Unreachable, StatusCode::BAD_GATEWAY, format!("target {target:?} is unreachable: {reason}"))
+    }
+
+    #[must_use]
+    pub fn broken(target: &str, reason: &str) -> Self {
+        Self::next(Attempt::Cut, StatusCode::BAD_GATEWAY, format!("target {target:?} broke off: {reason}"))
+    }
+
+    #[must_use]
+    pub fn late(target: &str) -> Self {
+        let message = format!("target {target:?} did not answer within the route's time-outs");
+        Self::next(Attempt::TimedOut, StatusCode::GATEWAY_TIMEOUT, message)
+    }
+
+    #[must_use]
+    pub fn pretended(target: &str, number: u64) -> Self {
+        let message = format!("target {target:?} fails its request {number} as `failEvery` says");
+        Self::next(Attempt::Failed, StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// A complete HTTP error before any stream.
+    #[must_use]
+    pub fn status(target: &str, head: &Parts, said: &Said) -> Self {
+        let status = head.status;
+        let words = said.message.as_deref().unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given"));
+        let message = format!("target {target:?} answered {}: {words}", status.as_u16());
+        let (attempt, stops, error) = match status.as_u16() {
+            429 => (Attempt::Throttled, false, ApiError::new(Code::RateLimited, message)),
+            408 => (Attempt::TimedOut, false, ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, message)),
+            424 | 300..=399 | 500.. => (Attempt::Failed, false, ApiError::upstream(seen_as(status), message)),
+            401 | 403 => {
+                // The words may quote a part of the key, so they are not passed on.
+                let message = format!("target {target:?} refused the proxy's credentials ({})", status.as_u16());
+                (Attempt::Refused, true, ApiError::upstream(status, message))
+            }
+            404 => (Attempt::Refused, true, ApiError::new(Code::ModelNotFound, message)),
+            _ => (Attempt::Refused, true, ApiError::invalid(words).status(status)),
+        };
+        let passed_on = stops && !matches!(status.as_u16(), 401 | 403);
+        let (param, upstream_code) =
+            if passed_on { (said.param.clone(), said.code.clone()) } else { (error.param.clone(), None) };
+        let retry_after = retry_after(&head.headers);
+        Self { error: ApiError { param, upstream_code, retry_after, ..error }, stops, attempt }
+    }
+
+    /// A failure that the provider reported inside its answer, or that the answer itself is.
+    #[must_use]
+    pub fn inside(target: &str, error: &UpstreamError) -> Self {
+        let attempt = match error.kind {
+            kind if kind.is_back_off() => Attempt::Throttled,
+            ErrorKind::Timeout => Attempt::TimedOut,
+            ErrorKind::Truncated => Attempt::Cut,
+            kind if kind.falls_back() => Attempt::Failed,
+            _ => Attempt::Refused,
+        };
+        let told = ApiError::from(error.clone());
+        let message = format!("target {target:?}: {}", told.message);
+        Self { error: ApiError { message, ..told }, stops: !error.kind.falls_back(), attempt }
+    }
+}
+
+/// The status by which the client sees an upstream's: 503 and 504 keep their meaning, the rest is a bad gateway.
+const fn seen_as(status: StatusCode) -> StatusCode {
+    match status.as_u16() {
+        503 | 529 => StatusCode::SERVICE_UNAVAILABLE,
+        504 => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+impl From<UpstreamError> for ApiError {
+    fn from(error: UpstreamError) -> Self {
+        let message = error.to_string();
+        match error.kind {
+            ErrorKind::InvalidRequest => Self::invalid(message),
+            ErrorKind::AccessDenied => Self::upstream(StatusCode::FORBIDDEN, message),
+            ErrorKind::NotFound => Self::new(Code::ModelNotFound, message),
+            ErrorKind::QuotaExceeded => Self::invalid(message),
+            ErrorKind::Throttled | ErrorKind::NotReady => Self::new(Code::RateLimited, message),
+            ErrorKind::Timeout => Self::upstream(StatusCode::GATEWAY_TIMEOUT, message),
+            ErrorKind::Unavailable => Self::upstream(StatusCode::SERVICE_UNAVAILABLE, message),
+            ErrorKind::Model | ErrorKind::Internal | ErrorKind::Truncated | ErrorKind::Malformed => {
+                Self::upstream(StatusCode::BAD_GATEWAY, message)
+            }
+        }
+    }
+}
+
+/// When the upstream wants to be asked again: seconds, milliseconds, or a date.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(millis) = text(RETRY_AFTER_MS).and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(millis));
+    }
+    let text = text(RETRY_AFTER)?;
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or(Duration::ZERO))
+}

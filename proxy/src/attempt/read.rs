@@ -1,0 +1,53 @@
+//! An upstream's body in, all of it out, within limits on size and silence.
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A plain answer larger than this is no answer.
+pub const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// What is kept of an error's body.
+pub const ERROR_LIMIT: usize = 64 * 1024;
+/// An error's body is complete this long after its head.
+pub const ERROR_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub enum Unread {
+    Late,
+    Broken(String),
+}
+
+/// Reads a body to its end.
+pub async fn whole(mut body: Incoming, limit: usize, idle: Duration, ends: Instant) -> Result<Bytes, Unread> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let until = (Instant::now() + idle).min(ends);
+        let frame = timeout_at(until, body.frame()).await.map_err(|_| Unread::Late)?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|error| Unread::Broken(error.to_string()))?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(Unread::Broken(format!("its body is larger than {limit} bytes")));
+        }
+        // Most answers come in one piece, which is then not copied.
+        if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+                first = Bytes::from_static(&[]);
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Whether the bytes are one JSON value.
+#[must_use]
+pub fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}

@@ -1,0 +1,170 @@
+//! A running answer in, the client's stream out: chunks as they come, keep-alives in silence, one error event when it breaks, and the
+//! settlement at whatever end it comes to.
+
+use crate::access::Entry;
+use crate::dialect::{COST, Dialect};
+use crate::error::ApiError;
+use crate::meter::{Metered, Money};
+use crate::metrics::{Attempt, Outcome};
+use crate::provider::{Source, Step};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::Frame;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Silence after which the client hears that the answer still runs.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How long a stream may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Silence of the upstream.
+    pub idle: Duration,
+    /// When the whole request is over.
+    pub ends: Instant,
+    /// How long it is read on for its usage when the client has left.
+    pub drain: Duration,
+}
+
+/// A stream on its way to the client.
+#[derive(Debug)]
+pub struct Relay {
+    running: Option<Running>,
+    dialect: Dialect,
+    pace: Pace,
+    /// Bytes to send before anything else.
+    ready: Option<Bytes>,
+    /// The client takes trailers, and the stream has ended: they come last.
+    trailers: Option<HeaderMap>,
+    wants_trailers: bool,
+    /// Since when the upstream says nothing.
+    waiting: Option<Instant>,
+    /// Since when the client hears nothing.
+    quiet: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// What ends with the stream.
+#[derive(Debug)]
+pub struct Running {
+    pub source: Source,
+    pub metered: Metered,
+    pub entry: Entry,
+}
+
+impl Relay {
+    /// `first` was read before the response head went out.
+    #[must_use]
+    pub const fn new(running: Running, first: Bytes, dialect: Dialect, pace: Pace, wants_trailers: bool) -> Self {
+        let ready = Some(first);
+        let (waiting, quiet, sleep, trailers) = (None, None, None, None);
+        Self { running: Some(running), dialect, pace, ready, trailers, wants_trailers, waiting, quiet, sleep }
+    }
+
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(bytes) = self.ready.take() {
+            return Poll::Ready(Some(Frame::data(bytes)));
+        }
+        loop {
+            let Some(running) = &mut self.running else {
+                return Poll::Ready(self.trailers.take().map(Frame::trailers));
+            };
+            let bytes = match running.source.poll_step(cx) {
+                Poll::Ready(Step::Bytes(bytes)) => {
+                    (self.waiting, self.quiet) = (None, None);
+                    bytes
+                }
+                Poll::Ready(Step::End) => {
+                    self.complete();
+                    continue;
+                }
+                Poll::Ready(Step::Failed(error)) => self.cut(Attempt::Cut, error.into()),
+                Poll::Pending => ready!(self.poll_time(cx)),
+            };
+            return Poll::Ready(Some(Frame::data(bytes)));
+        }
+    }
+
+    /// Ready with what the passing of time makes us say: a keep-alive, or the error that ends the stream.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        loop {
+            let now = Instant::now();
+            let idle_at = *self.waiting.get_or_insert(now) + self.pace.idle;
+            let speak_at = *self.quiet.get_or_insert(now) + KEEP_ALIVE;
+            let late = |what: &str| ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, what);
+            if now >= idle_at {
+                return Poll::Ready(
+                    self.cut(Attempt::TimedOut, late("the target fell silent in the middle of its answer")),
+                );
+            }
+            if now >= self.pace.ends {
+                return Poll::Ready(
+                    self.cut(Attempt::TimedOut, late("the answer took longer than the route's total time-out")),
+                );
+            }
+            if now >= speak_at {
+                self.quiet = Some(now);
+                return Poll::Ready(self.dialect.keep_alive());
+            }
+            let next = idle_at.min(speak_at).min(self.pace.ends);
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+            // An early alarm is cheaper than setting it anew for every chunk.
+            if sleep.is_elapsed() || sleep.deadline() > next {
+                sleep.as_mut().reset(next);
+            }
+            ready!(sleep.as_mut().poll(cx));
+        }
+    }
+
+    /// The answer is complete: charge what it used.
+    fn complete(&mut self) {
+        let Some(Running { source, metered, mut entry }) = self.running.take() else { return };
+        entry.usage = source.usage();
+        entry.cost = metered.end(Attempt::Ok, entry.usage.map_or(Money::InFull, Money::Used));
+        entry.outcome = Outcome::Ok;
+        if let Some(cost) = entry.cost.filter(|_| self.wants_trailers) {
+            let value = HeaderValue::from_str(&cost.to_string());
+            self.trailers = value.ok().map(|value| HeaderMap::from_iter([(COST, value)]));
+        }
+    }
+
+    /// The answer broke: one error event, no done marker, charged in full.
+    fn cut(&mut self, attempt: Attempt, error: ApiError) -> Bytes {
+        if let Some(Running { source: _, metered, mut entry }) = self.running.take() {
+            entry.cost = metered.end(attempt, Money::InFull);
+            (entry.outcome, entry.code) = (Outcome::Cut, Some(error.code));
+        }
+        self.dialect.stream_error(&error)
+    }
+}
+
+/// The client left. The upstream is cancelled by dropping it, or read on for the usage where the route asks for that.
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let Some(Running { mut source, metered, entry }) = self.running.take() else { return };
+        // Clients close as soon as they have seen the done marker: then nothing is left to cancel.
+        let mut entry = entry;
+        if let Some(usage) = source.final_usage() {
+            entry.usage = Some(usage);
+            entry.cost = metered.end(Attempt::Ok, Money::Used(usage));
+            entry.outcome = Outcome::Ok;
+            return;
+        }
+        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| !self.pace.drain.is_zero());
+        let Some(runtime) = runtime else {
+            entry.cost = metered.end(Attempt::Cancelled, Money::InFull);
+            return;
+        };
+        let until = (Instant::now() + self.pace.drain).min(self.pace.ends);
+        runtime.spawn(async move {
+            let mut entry = entry;
+            let drained = tokio::time::timeout_at(until, source.drain()).await;
+            entry.usage = drained.ok().flatten();
+            entry.cost = metered.end(Attempt::Cancelled, entry.usage.map_or(Money::InFull, Money::Used));
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! A request's head and body in; which endpoint it is for and all of its bytes out, or one clear error.
+
+use crate::error::{ApiError, Code};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Silence in the middle of a request's body.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How much more than the limit is read and thrown away, so that a client that is still sending gets to read the refusal.
+const LINGER_FACTOR: usize = 4;
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    ChatCompletions,
+    Models,
+}
+
+/// The endpoint that a request is for.
+pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
+    let (method, path) = (&head.method, head.uri.path());
+    let (endpoint, allowed) = match path {
+        "/v1/chat/completions" => (Endpoint::ChatCompletions, Method::POST),
+        "/v1/models" => (Endpoint::Models, Method::GET),
+        _ => {
+            let message = format!("nothing is served at {path}; there are /v1/chat/completions and /v1/models");
+            return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
+        }
+    };
+    if *method != allowed {
+        let message = format!("{path} takes {allowed}, not {method}");
+        return Err(ApiError::invalid(message).status(StatusCode::METHOD_NOT_ALLOWED));
+    }
+    Ok(endpoint)
+}
+
+/// All of a JSON body of at most `limit` bytes.
+pub async fn read(head: &Parts, body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+    check_type(head)?;
+    let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let too_large = announced.is_some_and(|length| length > limit as u64);
+    // Who asks first has sent nothing yet and can be refused at once.
+    if too_large && head.headers.contains_key(EXPECT) {
+        return Err(payload_too_large(limit));
+    }
+    collect(body, limit).await
+}
+
+fn check_type(head: &Parts) -> Result<(), ApiError> {
+    let unsupported = |message: String| Err(ApiError::invalid(message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    if let Some(value) = head.headers.get(CONTENT_TYPE) {
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return unsupported(format!("the content type is {essence:?}: send application/json"));
+        }
+    }
+    match head.headers.get(CONTENT_ENCODING) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            unsupported("the body is compressed: send it without a content encoding".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let slow = |_| {
+            let message = format!("nothing of the body came for {} s", SILENCE.as_secs());
+            ApiError::invalid(message).status(StatusCode::REQUEST_TIMEOUT)
+        };
+        let Some(frame) = timeout(SILENCE, body.frame()).await.map_err(slow)? else { break };
+        let broken = |error| ApiError::invalid(format!("the body broke off: {error}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            drop((first, rest, data));
+            let _ = timeout(LINGER, throw_away(body, limit.saturating_mul(LINGER_FACTOR))).await;
+            return Err(payload_too_large(limit));
+        }
+        // Most bodies come in one piece, which is then not copied.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+async fn throw_away(mut body: Incoming, most: usize) {
+    let mut thrown = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        thrown += frame.data_ref().map_or(0, Bytes::len);
+        if thrown > most {
+            return;
+        }
+    }
+}
+
+fn payload_too_large(limit: usize) -> ApiError {
+    ApiError::new(Code::PayloadTooLarge, format!("the body is larger than {limit} bytes"))
+}

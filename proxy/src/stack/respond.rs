@@ -1,0 +1,127 @@
+//! An answer or an error in, the response out, with the headers that say where it came from and what it cost.
+
+use crate::access::Entry;
+use crate::attempt::{Answer, Stream};
+use crate::auth;
+use crate::body::{Body, Pace, Relay, Running};
+use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
+use crate::error::{ApiError, Code};
+use crate::metrics::Outcome;
+use crate::source::Serving;
+use crate::surface::openai::render_models;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderValue, Response};
+use tollway_core::spend::{Nano, Usage};
+
+/// What the stack has to say.
+#[derive(Debug)]
+pub enum Reply {
+    Models(Bytes),
+    Whole { body: Bytes, usage: Option<Usage>, cost: Option<Nano> },
+    Stream { stream: Box<Stream>, dialect: Dialect, pace: Pace, wants_trailers: bool },
+}
+
+impl Reply {
+    /// The reply that an answered attempt makes.
+    pub fn of(answer: Answer, dialect: Dialect, pace: Pace, headers: &HeaderMap) -> Self {
+        match answer {
+            Answer::Whole { body, usage, cost } => Self::Whole { body, usage, cost },
+            Answer::Stream(stream) => {
+                let te = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+                let wants_trailers = te.flat_map(|value| value.split(',')).any(|part| part.trim() == "trailers");
+                Self::Stream { stream, dialect, pace, wants_trailers }
+            }
+        }
+    }
+}
+
+/// The response to a request that was served.
+pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
+    let mut headers = HeaderMap::with_capacity(8);
+    describe(&mut headers, &entry);
+    let kind = if matches!(reply, Reply::Stream { .. }) { "text/event-stream" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let body = match reply {
+        Reply::Models(body) => {
+            entry.outcome = Outcome::Ok;
+            Body::bytes(body)
+        }
+        Reply::Whole { body, usage, cost } => {
+            headers.insert(CACHE, HeaderValue::from_static("off"));
+            if let Some(value) = cost.and_then(|cost| HeaderValue::try_from(cost.to_string()).ok()) {
+                headers.insert(COST, value);
+            }
+            (entry.usage, entry.cost, entry.outcome) = (usage, cost, Outcome::Ok);
+            Body::bytes(body)
+        }
+        Reply::Stream { stream, dialect, pace, wants_trailers } => {
+            headers.insert(CACHE, HeaderValue::from_static("off"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            if wants_trailers {
+                headers.insert(http::header::TRAILER, HeaderValue::from_static("x-tollway-cost-usd"));
+            }
+            let Stream { source, first, metered } = *stream;
+            let running = Running { source, metered, entry };
+            Body::stream(Relay::new(running, first, dialect, pace, wants_trailers))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The one place where an error becomes a response.
+pub fn rescue(error: &ApiError, dialect: Dialect, mut entry: Entry) -> Response<Body> {
+    (entry.status, entry.code, entry.outcome) = (error.status, Some(error.code), outcome(error.code));
+    let mut response = Response::new(Body::bytes(dialect.error(error)));
+    *response.status_mut() = error.status;
+    describe(response.headers_mut(), &entry);
+    explain(response.headers_mut(), error);
+    response
+}
+
+const fn outcome(code: Code) -> Outcome {
+    match code {
+        Code::BudgetExceeded | Code::BudgetUnavailable | Code::PriceUnknown => Outcome::OverBudget,
+        Code::RateLimited => Outcome::RateLimited,
+        Code::UpstreamUnavailable => Outcome::UpstreamFailed,
+        Code::NotReady => Outcome::NotServed,
+        Code::ModelNotFound
+        | Code::InvalidRequest
+        | Code::InvalidApiKey
+        | Code::UnsupportedField
+        | Code::PayloadTooLarge => Outcome::Refused,
+    }
+}
+
+/// Where a response came from. Names of resources are always header text.
+fn describe(headers: &mut HeaderMap, entry: &Entry) {
+    let text = |value: &str| HeaderValue::from_str(value).ok();
+    let parts = [
+        (REQUEST_ID, text(&entry.id)),
+        (ROUTE, entry.route.as_deref().and_then(text)),
+        (TARGET, entry.target.as_deref().and_then(text)),
+        (ATTEMPTS, entry.route.is_some().then(|| HeaderValue::from(entry.attempts))),
+    ];
+    for (name, value) in parts {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Every name the caller may send, without the wildcard.
+pub fn models(serving: &Serving, headers: &HeaderMap) -> Bytes {
+    let open = |route: &String| {
+        let auth = serving.table.routes.get(route).and_then(|route| route.auth.as_ref());
+        auth::authenticate(auth, &serving.secrets, headers, None).is_ok()
+    };
+    let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
+    render_models(names.map(|(name, _)| name.as_str()), 0)
+}
+
+/// A name for one request, unlikely to be given twice.
+pub fn request_id() -> String {
+    format!("{:016x}{:08x}", fastrand::u64(..), fastrand::u32(..))
+}
