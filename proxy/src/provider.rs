@@ -3,17 +3,19 @@
 pub mod bedrock;
 pub mod openai;
 pub mod simulated;
+pub mod translated;
 
 use crate::attempt::{Job, Skip};
-use crate::chat::UpstreamError;
+use crate::chat::{Size, UpstreamError};
 use crate::upstream::Policy;
+use bedrock::ToolNames;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use tollway_core::spend::{Shape, Usage};
-use tollway_core::table::{Provider, Route, Target};
+use tollway_core::table::{Bedrock, Provider, Route, Target};
 
 /// One attempt, built and not yet paid for.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Prepared {
 pub enum Call {
     /// Over the network.
     Send { request: Request<Full<Bytes>>, policy: Policy },
+    /// Over the network, signed just before.
+    Converse { body: Bytes, names: ToolNames },
     /// In here.
     Pretend(simulated::Script),
 }
@@ -40,7 +44,28 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Re
     match &target.provider {
         Provider::OpenAi(openai) => openai::prepare(job, route, openai, output),
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
-        Provider::Bedrock(_) => Err(Skip::NotHere),
+        Provider::Bedrock(bedrock) => converse(job, route, bedrock, output),
+    }
+}
+
+fn converse(job: &Job<'_>, route: &Route, target: &Bedrock, output: u32) -> Result<Prepared, Skip> {
+    let request = job.parsed().map_err(Skip::Inexpressible)?;
+    let built = bedrock::build(request, target, &route.defaults, output).map_err(Skip::Inexpressible)?;
+    let bedrock::ConverseRequest { body, size, names } = built;
+    Ok(Prepared { shape: shape(&size), call: Call::Converse { body, names } })
+}
+
+/// A request's size as the bound on its cost wants it.
+#[must_use]
+pub fn shape(size: &Size) -> Shape {
+    let Size { text_bytes, messages, tools, images, unbounded } = *size;
+    Shape {
+        bytes: text_bytes,
+        messages: messages.into(),
+        tools: tools.into(),
+        images: images.into(),
+        opaque: unbounded > 0,
+        texts: 1,
     }
 }
 
@@ -58,6 +83,7 @@ pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
 #[derive(Debug)]
 pub enum Source {
     Passed(openai::Passed),
+    Translated(Box<translated::Translated>),
     Pretended(simulated::Pretended),
 }
 
@@ -76,6 +102,7 @@ impl Source {
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         match self {
             Self::Passed(passed) => passed.poll_step(cx),
+            Self::Translated(translated) => translated.poll_step(cx),
             Self::Pretended(pretended) => pretended.poll_step(cx),
         }
     }
@@ -90,6 +117,7 @@ impl Source {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Passed(passed) => passed.usage(),
+            Self::Translated(translated) => translated.usage(),
             Self::Pretended(pretended) => pretended.usage(),
         }
     }
@@ -99,6 +127,7 @@ impl Source {
     pub fn final_usage(&self) -> Option<Usage> {
         match self {
             Self::Passed(passed) => passed.final_usage(),
+            Self::Translated(translated) => translated.final_usage(),
             Self::Pretended(pretended) => pretended.usage(),
         }
     }

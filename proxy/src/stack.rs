@@ -11,6 +11,7 @@ use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
 use crate::metrics::Metrics;
+use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
@@ -21,7 +22,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use intake::Endpoint;
 use respond::Reply;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use tollway_core::table::Route;
@@ -34,6 +35,7 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     pub targets: Targets,
     pub upstream: Upstream,
+    pub aws: Aws,
     pub options: Options,
 }
 
@@ -56,7 +58,7 @@ impl Proxy {
     #[must_use]
     pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, options: Options) -> Arc<Self> {
         let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
-        Arc::new(Self { live, ledger, metrics, targets, upstream: Upstream::default(), options })
+        Arc::new(Self { live, ledger, metrics, targets, upstream: Upstream::default(), aws: Aws::new(), options })
     }
 }
 
@@ -105,8 +107,9 @@ async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> 
     let id = entry.id.clone();
     let policy = proxy.options.policy;
     let dialect = Dialect::OpenAi;
-    let job =
-        Job { dialect, id: &id, headers: &head.headers, body: &body, peek: &peek, serving: &serving, policy, ends };
+    let parsed = OnceLock::new();
+    let headers = &head.headers;
+    let job = Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, ends };
     let answer = attempts(proxy, &job, route, state, &order, entry).await?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let pace = Pace { idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
@@ -189,7 +192,7 @@ fn nothing_tried(skips: Vec<Skip>, model: &str) -> ApiError {
     }
     if let Some(refusal) = refused {
         let code = match refusal {
-            Refusal::Exceeded { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
+            Refusal::Exceeded { .. } | Refusal::Frozen { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
             Refusal::Unavailable { .. } => Code::BudgetUnavailable,
         };
         return ApiError::new(code, refusal.to_string());

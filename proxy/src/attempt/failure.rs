@@ -48,6 +48,13 @@ impl Failure {
         Self::next(Attempt::Failed, StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    /// The same failure, with the time after which the upstream wants to be asked again.
+    #[must_use]
+    pub const fn after(mut self, retry_after: Option<Duration>) -> Self {
+        self.error.retry_after = retry_after;
+        self
+    }
+
     /// A complete HTTP error before any stream.
     #[must_use]
     pub fn status(target: &str, head: &Parts, said: &Said) -> Self {

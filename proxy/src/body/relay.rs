@@ -82,7 +82,7 @@ impl Relay {
                     self.complete();
                     continue;
                 }
-                Poll::Ready(Step::Failed(error)) => self.cut(Attempt::Cut, error.into()),
+                Poll::Ready(Step::Failed(error)) => self.cut(Attempt::Cut, &error.into()),
                 Poll::Pending => ready!(self.poll_time(cx)),
             };
             return Poll::Ready(Some(Frame::data(bytes)));
@@ -98,12 +98,12 @@ impl Relay {
             let late = |what: &str| ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, what);
             if now >= idle_at {
                 return Poll::Ready(
-                    self.cut(Attempt::TimedOut, late("the target fell silent in the middle of its answer")),
+                    self.cut(Attempt::TimedOut, &late("the target fell silent in the middle of its answer")),
                 );
             }
             if now >= self.pace.ends {
                 return Poll::Ready(
-                    self.cut(Attempt::TimedOut, late("the answer took longer than the route's total time-out")),
+                    self.cut(Attempt::TimedOut, &late("the answer took longer than the route's total time-out")),
                 );
             }
             if now >= speak_at {
@@ -133,12 +133,12 @@ impl Relay {
     }
 
     /// The answer broke: one error event, no done marker, charged in full.
-    fn cut(&mut self, attempt: Attempt, error: ApiError) -> Bytes {
+    fn cut(&mut self, attempt: Attempt, error: &ApiError) -> Bytes {
         if let Some(Running { source: _, metered, mut entry }) = self.running.take() {
             entry.cost = metered.end(attempt, Money::InFull);
             (entry.outcome, entry.code) = (Outcome::Cut, Some(error.code));
         }
-        self.dialect.stream_error(&error)
+        self.dialect.stream_error(error)
     }
 }
 

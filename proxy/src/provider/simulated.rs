@@ -25,7 +25,7 @@ pub struct Script {
     /// Between two words.
     pause: Duration,
     /// Every so many requests one fails; 0: none.
-    pub fail_every: u32,
+    fail_every: u32,
     usage: Usage,
 }
 
@@ -51,6 +51,12 @@ pub(super) fn prepare(job: &Job<'_>, target: &Target, spec: &Simulated, output: 
 }
 
 impl Script {
+    /// Whether the target's n-th request is one that fails.
+    #[must_use]
+    pub const fn fails(&self, number: u64) -> bool {
+        self.fail_every > 0 && number.is_multiple_of(self.fail_every as u64)
+    }
+
     const fn finish(&self) -> FinishReason {
         if self.cut { FinishReason::Length } else { FinishReason::Stop }
     }

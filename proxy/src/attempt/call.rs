@@ -1,0 +1,170 @@
+//! One built and paid attempt in; an answer that has begun, or how it failed and what that costs, out.
+
+use super::failure::{self, Failure};
+use super::read::{self, Unread};
+use super::{Job, Place};
+use crate::meter::{Metered, Money};
+use crate::provider::bedrock::{self, ToolNames};
+use crate::provider::simulated::{Pretended, Script};
+use crate::provider::translated::Translated;
+use crate::provider::{Call, Source, Step, openai};
+use crate::stack::Proxy;
+use crate::surface::openai::{StreamRenderer, render, usage_of};
+use crate::upstream::{Policy, SendError};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tollway_core::spend::Usage;
+use tollway_core::table::Provider;
+
+/// An attempt that is being made.
+pub struct Calling<'a> {
+    pub proxy: &'a Proxy,
+    pub job: &'a Job<'a>,
+    pub place: &'a Place<'a>,
+    /// By when the first byte must be here.
+    pub deadline: Instant,
+    pub metered: &'a mut Metered,
+}
+
+/// An upstream that answers.
+pub enum Began {
+    /// With the first bytes for the client.
+    Stream(Source, Bytes),
+    Whole(Bytes, Option<Usage>),
+}
+
+/// A failure, and what it costs.
+pub struct Failed {
+    pub failure: Failure,
+    pub money: Money,
+}
+
+impl Failed {
+    /// Never sent, or a complete HTTP error before any stream.
+    const fn free(failure: Failure) -> Self {
+        Self { failure, money: Money::Nothing }
+    }
+
+    /// The target may have worked.
+    const fn in_full(failure: Failure) -> Self {
+        Self { failure, money: Money::InFull }
+    }
+}
+
+impl Calling<'_> {
+    pub async fn make(mut self, call: Call) -> Result<Began, Failed> {
+        match call {
+            Call::Send { request, policy } => self.passed(request, policy).await,
+            Call::Converse { body, names } => self.converse(body, names).await,
+            Call::Pretend(script) => self.pretend(script).await,
+        }
+    }
+
+    /// An OpenAI-compatible target: bytes out, bytes back.
+    async fn passed(&mut self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Began, Failed> {
+        let (head, body) = self.send(request, policy).await?.into_parts();
+        if !head.status.is_success() {
+            let said = self.read_error(body).await?;
+            return Err(Failed::free(Failure::status(self.place.name, &head, &openai::read_error(&said))));
+        }
+        if self.job.peek.stream {
+            return self.first_byte(Source::Passed(openai::Passed::new(body, !self.job.peek.include_usage))).await;
+        }
+        let body = self.read_answer(body).await?;
+        let usage = usage_of(&body).map(|usage| usage.tokens);
+        if usage.is_none() && !read::is_json(&body) {
+            return Err(Failed::in_full(Failure::broken(self.place.name, "its answer is not JSON")));
+        }
+        Ok(Began::Whole(body, usage))
+    }
+
+    /// A Bedrock target: signed Converse bytes out, translated bytes back.
+    async fn converse(&mut self, body: Bytes, names: ToolNames) -> Result<Began, Failed> {
+        let (job, place) = (self.job, self.place);
+        let unsigned = |reason: &str| Failed::free(Failure::unreachable(place.name, reason));
+        let Provider::Bedrock(target) = &place.target.provider else {
+            return Err(unsigned("it is not a Bedrock target"));
+        };
+        let signed = timeout_at(self.deadline, self.proxy.aws.signed_request(target, job.peek.stream, body)).await;
+        let signed = signed.map_err(|_| unsigned("no AWS credentials came in time"))?;
+        let request = signed.map_err(|error| unsigned(&error.to_string()))?;
+        // The address comes from AWS or from the proxy's own environment, never from a manifest: loopback was chosen there.
+        let (head, body) = self.send(request, Policy::Loopback).await?.into_parts();
+        if !head.status.is_success() {
+            let said = self.read_error(body).await?;
+            let error = bedrock::decode_error(head.status.as_u16(), &head.headers, &said);
+            let failure = Failure::inside(place.name, &error).after(failure::retry_after(&head.headers));
+            return Err(Failed::free(failure));
+        }
+        if job.peek.stream {
+            let renderer = StreamRenderer::new(job.head(), job.peek.include_usage);
+            return self.first_byte(Source::Translated(Box::new(Translated::new(body, names, renderer)))).await;
+        }
+        let body = self.read_answer(body).await?;
+        let response = bedrock::decode(&body, &names);
+        let response = response.map_err(|error| Failed::in_full(Failure::inside(place.name, &error)))?;
+        let usage = response.usage.map(|usage| usage.tokens);
+        Ok(Began::Whole(render(&response, &job.head()), usage))
+    }
+
+    /// A simulated target.
+    async fn pretend(&mut self, script: Script) -> Result<Began, Failed> {
+        let number = self.place.state.take();
+        if script.fails(number) {
+            return Err(Failed::free(Failure::pretended(self.place.name, number)));
+        }
+        self.metered.sent();
+        if self.job.peek.stream {
+            let pretended = Pretended::new(script, self.job.head(), self.job.peek.include_usage);
+            return self.first_byte(Source::Pretended(pretended)).await;
+        }
+        let response = timeout_at(self.deadline, script.whole()).await.map_err(|_| self.late())?;
+        let usage = response.usage.map(|usage| usage.tokens);
+        Ok(Began::Whole(render(&response, &self.job.head()), usage))
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn send(&mut self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+        let connect = Duration::from_millis(self.place.route.timeouts.connect_ms);
+        self.metered.sent();
+        let sent = timeout_at(self.deadline, self.proxy.upstream.send(request, policy, connect)).await;
+        sent.map_err(|_| self.late())?.map_err(|error| match error {
+            SendError::Connect(reason) => Failed::free(Failure::unreachable(self.place.name, &reason)),
+            SendError::Broken(error) => Failed::in_full(Failure::broken(self.place.name, &error.to_string())),
+        })
+    }
+
+    async fn read_error(&self, body: Incoming) -> Result<Bytes, Failed> {
+        let until = (Instant::now() + read::ERROR_WITHIN).min(self.job.ends);
+        let read = read::whole(body, read::ERROR_LIMIT, read::ERROR_WITHIN, until).await;
+        // An error that never ended is no complete HTTP error: the target may have worked.
+        read.map_err(|_| Failed::in_full(Failure::broken(self.place.name, "its error message never ended")))
+    }
+
+    async fn read_answer(&self, body: Incoming) -> Result<Bytes, Failed> {
+        let idle = Duration::from_millis(self.place.route.timeouts.idle_ms);
+        read::whole(body, read::ANSWER_LIMIT, idle, self.job.ends).await.map_err(|unread| match unread {
+            Unread::Late => self.late(),
+            Unread::Broken(why) => Failed::in_full(Failure::broken(self.place.name, &why)),
+        })
+    }
+
+    /// Waits for the first byte of a stream: until then another target may still answer.
+    async fn first_byte(&self, mut source: Source) -> Result<Began, Failed> {
+        let name = self.place.name;
+        match timeout_at(self.deadline, source.step()).await {
+            Ok(Step::Bytes(first)) => Ok(Began::Stream(source, first)),
+            Ok(Step::End) => Err(Failed::in_full(Failure::broken(name, "its answer is empty"))),
+            Ok(Step::Failed(error)) => Err(Failed::in_full(Failure::inside(name, &error))),
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    fn late(&self) -> Failed {
+        Failed::in_full(Failure::late(self.place.name))
+    }
+}
