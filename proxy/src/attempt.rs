@@ -88,7 +88,7 @@ pub enum Answer {
 /// A stream whose first bytes are there.
 #[derive(Debug)]
 pub struct Stream {
-    pub source: Source,
+    pub source: Box<Source>,
     pub first: Bytes,
     pub metered: Metered,
 }

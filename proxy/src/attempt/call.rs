@@ -33,7 +33,7 @@ pub struct Calling<'a> {
 /// An upstream that answers.
 pub enum Began {
     /// With the first bytes for the client.
-    Stream(Source, Bytes),
+    Stream(Box<Source>, Bytes),
     Whole(Bytes, Option<Usage>),
 }
 
@@ -157,7 +157,7 @@ impl Calling<'_> {
     async fn first_byte(&self, mut source: Source) -> Result<Began, Failed> {
         let name = self.place.name;
         match timeout_at(self.deadline, source.step()).await {
-            Ok(Step::Bytes(first)) => Ok(Began::Stream(source, first)),
+            Ok(Step::Bytes(first)) => Ok(Began::Stream(Box::new(source), first)),
             Ok(Step::End) => Err(Failed::in_full(Failure::broken(name, "its answer is empty"))),
             Ok(Step::Failed(error)) => Err(Failed::in_full(Failure::inside(name, &error))),
             Err(_) => Err(self.late()),

@@ -51,7 +51,7 @@ pub struct Relay {
 /// What ends with the stream.
 #[derive(Debug)]
 pub struct Running {
-    pub source: Source,
+    pub source: Box<Source>,
     pub metered: Metered,
     pub entry: Entry,
 }
