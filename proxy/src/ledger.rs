@@ -7,6 +7,8 @@
 mod accounts;
 pub mod remote;
 pub mod standalone;
+#[cfg(test)]
+mod tests;
 
 pub use accounts::BudgetView;
 

@@ -6,6 +6,8 @@
 
 mod book;
 mod files;
+#[cfg(test)]
+mod tests;
 
 pub use book::{Book, Terms};
 pub use files::FileError;
