@@ -28,7 +28,7 @@ pub struct Admin {
     pub process: Process,
     pub live: Live,
     pub metrics: Arc<Metrics>,
-    pub ledger: Arc<Ledger>,
+    pub ledger: Ledger,
     pub health: watch::Receiver<Health>,
 }
 
@@ -70,9 +70,11 @@ impl Admin {
             "/readyz" if self.live.load().is_some() => reply(StatusCode::OK, TEXT, "ok\n"),
             "/readyz" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no table yet\n"),
             "/metrics" => self.metrics_text(),
-            "/status" | "/table" | "/" if !peer.ip().to_canonical().is_loopback() => {
-                reply(StatusCode::FORBIDDEN, TEXT, "only loopback callers may read this: use kubectl port-forward or exec\n")
-            }
+            "/status" | "/table" | "/" if !peer.ip().to_canonical().is_loopback() => reply(
+                StatusCode::FORBIDDEN,
+                TEXT,
+                "only loopback callers may read this: use kubectl port-forward or exec\n",
+            ),
             "/status" | "/" if wants_html(headers) => reply(StatusCode::OK, HTML, page::render(&self.status())),
             "/status" | "/" => json(&self.status()),
             "/table" => match self.live.load().as_ref() {
@@ -98,7 +100,10 @@ impl Admin {
 }
 
 fn wants_html(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {

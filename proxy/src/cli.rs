@@ -2,8 +2,9 @@
 
 mod prices;
 mod status;
+mod table;
 
-use crate::run::{self, Settings, Source, TlsFiles};
+use crate::run::{self, Settings, Source};
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -45,12 +46,7 @@ struct RunArgs {
     #[arg(long, env = "TOLLWAY_OPERATOR_CA", value_name = "FILE")]
     operator_ca: Option<PathBuf>,
     /// Service-account token with audience tollway-operator; read again at every connect.
-    #[arg(
-        long,
-        env = "TOLLWAY_TOKEN_FILE",
-        value_name = "FILE",
-        default_value = "/var/run/secrets/tollway.dev/token"
-    )]
+    #[arg(long, env = "TOLLWAY_TOKEN_FILE", value_name = "FILE", default_value = "/var/run/secrets/tollway.dev/token")]
     token_file: PathBuf,
     /// Where the last good table is kept, so that a restart serves without the operator.
     #[arg(long, env = "TOLLWAY_STATE_DIR", value_name = "DIR", default_value = "/var/lib/tollway")]
@@ -73,18 +69,12 @@ struct StandaloneArgs {
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// Where clients connect. An address other machines can reach needs --tls-cert and --tls-key.
+    /// Where clients connect: an address of this machine alone.
     #[arg(long, env = "TOLLWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where /livez, /readyz and /metrics answer, and to loopback callers /status and /table.
     #[arg(long, env = "TOLLWAY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9091")]
     admin: SocketAddr,
-    /// Certificate chain of a gateway (PEM). A gateway serves routes with `auth` only.
-    #[arg(long, env = "TOLLWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// Private key of that certificate (PEM).
-    #[arg(long, env = "TOLLWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
     /// Largest request body accepted, in bytes.
     #[arg(long, env = "TOLLWAY_MAX_BODY", value_name = "BYTES", default_value_t = 20 * 1024 * 1024)]
     max_body: usize,
@@ -140,15 +130,14 @@ fn serve_standalone(args: StandaloneArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let ServeArgs { listen, admin, tls_cert, tls_key, max_body, threads, log, log_format } = args;
+    let ServeArgs { listen, admin, max_body, threads, log, log_format } = args;
     start_log(log, *log_format)?;
-    let tls = tls_cert.clone().zip(tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
     ensure!(
-        tls.is_some() || listen.ip().is_loopback(),
+        listen.ip().is_loopback(),
         "--listen {listen} can be reached from other machines, and without TLS it would carry keys and prompts in the clear: \
-         give --tls-cert and --tls-key, or listen on 127.0.0.1"
+         listen on 127.0.0.1"
     );
-    let settings = Settings { source, state_dir, listen: *listen, admin: *admin, tls, max_body: *max_body };
+    let settings = Settings { source, state_dir, listen: *listen, admin: *admin, max_body: *max_body };
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.map_or(cores.min(4), NonZeroUsize::get))
@@ -165,7 +154,9 @@ fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         .with_context(|| format!("--log {filter:?} is not a filter: write error, warn, info, debug or trace"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => log.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => {
+            log.with_target(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(())
@@ -202,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_others_can_reach_needs_tls() {
+    fn an_address_others_can_reach_is_refused() {
         let cli = Cli::parse_from(["tollway-proxy", "standalone", "/tmp", "--listen", "0.0.0.0:0"]);
         let Command::Standalone(args) = cli.command else { panic!("standalone was parsed as something else") };
         let StandaloneArgs { folder, serve, .. } = *args;
         let error = start(Source::Folder(folder), PathBuf::from("/nonexistent"), &serve).unwrap_err().to_string();
-        assert!(error.contains("--tls-cert"), "{error}");
+        assert!(error.contains("other machines"), "{error}");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod access;
+pub mod admin;
 pub mod attempt;
 pub mod auth;
 pub mod body;
 pub mod chat;
 pub mod circuit;
+pub mod cli;
 pub mod dialect;
 pub mod durable;
 pub mod error;
@@ -17,10 +19,12 @@ pub mod observe;
 pub mod operator;
 pub mod provider;
 pub mod retry;
+pub mod run;
 pub mod select;
 pub mod server;
 pub mod source;
 pub mod stack;
+pub mod status;
 pub mod surface;
 pub mod targets;
 pub mod upstream;

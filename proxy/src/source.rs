@@ -1,5 +1,9 @@
 //! Where the table comes from: every source fills one `Live` cell, and the request path reads it without a lock.
 
+pub mod channel;
+pub mod disk;
+pub mod folder;
+
 use arc_swap::ArcSwapOption;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,19 +26,6 @@ pub struct Serving {
     pub secrets: Arc<Secrets>,
 }
 
-/// Features of a table that this version serves beyond the first ones; a route that requires another is not served.
-pub const FEATURES: &[&str] = &[];
-
-/// Routes that need what this version lacks, with the reason.
-#[must_use]
-pub fn unserved(table: &Table) -> BTreeMap<String, String> {
-    let lacking = |requires: &[String]| requires.iter().find(|name| !FEATURES.contains(&name.as_str())).cloned();
-    let reason =
-        |feature| format!("this proxy ({}) lacks the feature {feature:?}: upgrade it", env!("CARGO_PKG_VERSION"));
-    let routes = table.routes.iter();
-    routes.filter_map(|(name, route)| Some((name.clone(), reason(lacking(&route.requires)?)))).collect()
-}
-
 /// How the source is doing, for `/status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -54,6 +45,14 @@ impl Secrets {
     #[must_use]
     pub fn new(secrets: BTreeMap<String, BTreeMap<String, String>>) -> Self {
         Self(secrets)
+    }
+
+    /// Values as a Secret has them; one that is not text can be no key and is left out, and a line end that an editor left is no part of it.
+    #[must_use]
+    pub fn from_bytes(secrets: BTreeMap<String, BTreeMap<String, Vec<u8>>>) -> Self {
+        let text = |bytes: Vec<u8>| Some(String::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']).to_owned());
+        let data = |of: BTreeMap<String, Vec<u8>>| of.into_iter().filter_map(|(key, value)| Some((key, text(value)?)));
+        Self::new(secrets.into_iter().map(|(name, of)| (name, data(of).collect())).collect())
     }
 
     /// The value of one key of one Secret; `None` while either is missing.
@@ -89,6 +88,13 @@ mod tests {
     fn a_secret_is_found_by_name_and_key() {
         assert_eq!(secrets().get("openai", "apiKey"), Some("sk-very-secret"));
         assert_eq!((secrets().get("openai", "other"), secrets().get("other", "apiKey")), (None, None));
+    }
+
+    #[test]
+    fn a_value_loses_its_line_end_and_must_be_text() {
+        let data = BTreeMap::from([("apiKey".to_owned(), b"sk-1\n".to_vec()), ("binary".to_owned(), vec![0xff])]);
+        let secrets = Secrets::from_bytes(BTreeMap::from([("openai".to_owned(), data)]));
+        assert_eq!((secrets.get("openai", "apiKey"), secrets.get("openai", "binary")), (Some("sk-1"), None));
     }
 
     #[test]

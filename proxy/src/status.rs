@@ -1,13 +1,12 @@
 //! What `/status` says: the source, every route with its targets, every budget. Made from the live table, the meters and the purses; read back by `tollway-proxy status`.
 
 use crate::ledger::BudgetView;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, percentile_ms};
 use crate::source::{Health, Serving};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tollway_core::control::TargetObservation;
-use tollway_core::status::percentile_ms;
 use tollway_core::table::{Provider, Route, Table};
 
 /// The whole page. Amounts are decimal text in US dollars.
@@ -117,10 +116,18 @@ pub struct Process {
 
 /// The page as of now.
 #[must_use]
-pub fn gather(process: &Process, live: Option<&Serving>, metrics: &Metrics, budgets: &[BudgetView], health: &Health) -> Page {
+pub fn gather(
+    process: &Process,
+    live: Option<&Serving>,
+    metrics: &Metrics,
+    budgets: &[BudgetView],
+    health: &Health,
+) -> Page {
     let Health { connected, place, problems } = health.clone();
     let seen = metrics.observations();
-    let routes = live.map(|serving| serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen)));
+    let routes = live.map(|serving| {
+        serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen))
+    });
     Page {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         incarnation: process.incarnation.clone(),
@@ -135,7 +142,13 @@ pub fn gather(process: &Process, live: Option<&Serving>, metrics: &Metrics, budg
     }
 }
 
-fn route_page(name: &str, route: &Route, serving: &Serving, metrics: &Metrics, seen: &[TargetObservation]) -> RoutePage {
+fn route_page(
+    name: &str,
+    route: &Route,
+    serving: &Serving,
+    metrics: &Metrics,
+    seen: &[TargetObservation],
+) -> RoutePage {
     let models = serving.table.models.iter().filter(|(_, of)| *of == name).map(|(model, _)| model.clone());
     let targets = route.targets.iter().map(|(target, of)| {
         let (provider, model) = match &of.provider {
@@ -173,9 +186,22 @@ fn target_page(name: &str, provider: &str, model: String, seen: Option<&TargetOb
 
 fn budget_pages(table: &Table, views: &[BudgetView]) -> Vec<BudgetPage> {
     let page = |(name, budget): (&String, &tollway_core::table::Budget)| {
-        let unused = BudgetView { name: name.clone(), limit: budget.limit, remaining: budget.limit, ..BudgetView::default() };
-        let BudgetView { name, limit, spent, estimated, burned, reserved, remaining, window_end, exhausted, frozen, denied_models, .. } =
-            views.iter().find(|view| view.name == *name).cloned().unwrap_or(unused);
+        let unused =
+            BudgetView { name: name.clone(), limit: budget.limit, remaining: budget.limit, ..BudgetView::default() };
+        let BudgetView {
+            name,
+            limit,
+            spent,
+            estimated,
+            burned,
+            reserved,
+            remaining,
+            window_end,
+            exhausted,
+            frozen,
+            denied_models,
+            ..
+        } = views.iter().find(|view| view.name == *name).cloned().unwrap_or(unused);
         BudgetPage {
             name,
             mode: format!("{:?}", budget.mode),

@@ -1,5 +1,6 @@
 //! `tollway-proxy status`: a running proxy's `/status` in, a table for a person or JSON for a program out.
 
+use super::table::columns;
 use crate::status::{BudgetPage, Page, TargetPage};
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -81,7 +82,8 @@ fn render(page: &Page) -> String {
         let _ = writeln!(out, "! {problem}");
     }
     if !page.routes.is_empty() {
-        let mut rows = vec![row(["ROUTE", "TARGET", "PROVIDER", "CIRCUIT", "ATTEMPTS", "ERRORS", "P50 MS", "P95 MS", "USD"])];
+        let mut rows =
+            vec![row(["ROUTE", "TARGET", "PROVIDER", "CIRCUIT", "ATTEMPTS", "ERRORS", "P50 MS", "P95 MS", "USD"])];
         for route in &page.routes {
             rows.extend(route.targets.iter().map(|target| target_row(&route.name, target)));
         }
@@ -132,17 +134,6 @@ fn bar(spent: &str, limit: &str) -> String {
     format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full))
 }
 
-fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..count).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,7 +166,15 @@ mod tests {
             problems: vec!["a.yaml:3: unknown field".to_owned()],
         };
         let routes = vec![RoutePage { name: "assistant".to_owned(), targets: vec![target], ..RoutePage::default() }];
-        let page = Page { ready: true, source, namespace: "default".to_owned(), revision: 3, routes, budgets: vec![budget], ..Page::default() };
+        let page = Page {
+            ready: true,
+            source,
+            namespace: "default".to_owned(),
+            revision: 3,
+            routes,
+            budgets: vec![budget],
+            ..Page::default()
+        };
         insta::assert_snapshot!(render(&page));
     }
 

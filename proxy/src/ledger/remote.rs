@@ -17,15 +17,25 @@ const TICK: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps the purses filled by the leader, for as long as the process lives.
-pub async fn run(ledger: Ledger, live: Live, incarnation: String, mut leader: watch::Receiver<Option<Operator>>) {
+/// Once told to stop it gives every grant back, and ends when the leader has taken them.
+pub async fn run(
+    ledger: Ledger,
+    live: Live,
+    incarnation: String,
+    mut leader: watch::Receiver<Option<Operator>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut backoff = Backoff::default();
     loop {
+        if *stop.borrow() && ledger.accounts().is_empty() {
+            return;
+        }
         let soon = tokio::time::timeout(PATIENCE, leader.wait_for(Option::is_some)).await.is_ok();
         ledger.shared.reachable.store(soon, Ordering::Relaxed);
         let Ok(operator) = leader.wait_for(Option::is_some).await.map(|found| found.clone()) else { return };
         let Some(operator) = operator else { continue };
         ledger.shared.reachable.store(true, Ordering::Relaxed);
-        match stream(&ledger, &live, &incarnation, operator).await {
+        match stream(&ledger, &live, &incarnation, operator, &mut stop).await {
             Ok(()) => backoff.reset(),
             Err(status) => tracing::warn!(%status, "the ledger stream ended; held grants go on being spent"),
         }
@@ -34,7 +44,13 @@ pub async fn run(ledger: Ledger, live: Live, incarnation: String, mut leader: wa
 }
 
 /// One stream to its end.
-async fn stream(ledger: &Ledger, live: &Live, incarnation: &str, mut operator: Operator) -> Result<(), tonic::Status> {
+async fn stream(
+    ledger: &Ledger,
+    live: &Live,
+    incarnation: &str,
+    mut operator: Operator,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), tonic::Status> {
     let (up, messages) = mpsc::channel::<LedgerUp>(64);
     let shown = ledger.accounts().hello();
     let held = shown.into_iter().map(|(budget, ledger, grant)| convert::held(&budget, ledger, grant)).collect();
@@ -55,10 +71,17 @@ async fn stream(ledger: &Ledger, live: &Live, incarnation: &str, mut operator: O
                 }
             }
             () = ledger.shared.due.notified() => {}
+            _ = stop.changed() => {}
             _ = tick.tick() => {
                 if let Some(serving) = live.load().as_ref() {
                     ledger.accounts().keep_only(&serving.table);
                 }
+            }
+        }
+        if *stop.borrow() {
+            ledger.accounts().retire();
+            if ledger.accounts().is_empty() {
+                return Ok(());
             }
         }
         let due = ledger.accounts().poll(now_ms());

@@ -231,6 +231,19 @@ fn meaning(target: &Target) -> (&'static str, &str) {
     }
 }
 
+/// The upper end of the bucket that holds the quantile; `None` when nothing was counted or it lies above the last one.
+#[must_use]
+pub fn percentile_ms(counts: &[u64], percent: u64) -> Option<u64> {
+    let total: u64 = counts.iter().sum();
+    let rank = (total * percent).div_ceil(100).max(1);
+    let mut below = 0;
+    let at = counts.iter().position(|count| {
+        below += count;
+        below >= rank
+    })?;
+    LATENCY_BUCKETS_MS.get(at).copied()
+}
+
 /// Dollars for a graph; sums that matter stay in nano-dollars.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn usd(amount: Nano) -> f64 {

@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tollway_core::control::watch_down::Message as Down;
 use tollway_core::control::watch_up::Message as Up;
 use tollway_core::control::{Hello, TableUpdate, WatchDown, WatchUp};
+use tollway_core::wire;
 use tonic::Code;
 
 /// Everything the stream needs and fills.
@@ -91,7 +92,11 @@ impl ControlChannel {
                         *served = true;
                         tracing::info!(address = %at, "connected to the operator");
                         self.leader.send_replace(Some(operator.clone()));
-                        self.health.send_replace(Health { connected: true, place: at.to_string(), problems: Vec::new() });
+                        self.health.send_replace(Health {
+                            connected: true,
+                            place: at.to_string(),
+                            problems: Vec::new(),
+                        });
                     }
                     if let Some(answer) = self.receive(message).await
                         && up.send(WatchUp { message: Some(answer) }).await.is_err()
@@ -134,12 +139,14 @@ impl ControlChannel {
             tracing::warn!(%route, %reason, "this route is not served");
         }
         let answer = accept::answer(&serving);
-        let dir = self.state_dir.clone();
-        let kept = tokio::task::spawn_blocking(move || disk::keep(&dir, serving.revision, &serving.table)).await;
-        match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last good table could not be kept: a restart would need the operator"),
-            Err(error) => tracing::warn!(%error, "the last good table could not be kept"),
+        let TableUpdate { revision, digest, table, resync: _ } = update;
+        if !table.is_empty() {
+            let dir = self.state_dir.clone();
+            let kept = tokio::task::spawn_blocking(move || disk::keep(&dir, revision, &digest, &table)).await;
+            if let Err(error) = kept.map_err(|error| error.to_string()).and_then(|kept| kept.map_err(|e| e.to_string()))
+            {
+                tracing::warn!(%error, "the last good table could not be kept: a restart would need the operator");
+            }
         }
         answer
     }
@@ -152,7 +159,7 @@ impl ControlChannel {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision,
             digest,
-            features: super::FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
+            features: wire::FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
         }
     }
 

@@ -1,22 +1,14 @@
 //! The last good table on disk: an accepted table in, the same table back after a restart. No Secret is ever written.
 
 use crate::durable::{self, DurableError};
+use crate::source::Serving;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use tollway_core::table::Table;
-use tollway_core::wire;
+use tollway_core::wire::{self, Decoded};
 
 const FILE: &str = "table";
 const FORMAT: &str = "tollway-table/1";
-
-/// A table as it was accepted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LastGood {
-    pub revision: u64,
-    pub digest: String,
-    pub table: Table,
-}
 
 /// Why a kept table is not used; the proxy starts as if there were none.
 #[derive(Debug, thiserror::Error)]
@@ -27,21 +19,20 @@ pub enum DiskError {
     Damaged { path: PathBuf, what: String },
 }
 
-/// Keeps the table so that a crash leaves either the old one or the new one, whole.
+/// Keeps the table as it came, so that a crash leaves either the old one or the new one, whole.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn keep(dir: &Path, revision: u64, table: &Table) -> Result<(), DiskError> {
-    let bytes = wire::encode(table);
-    let head = format!("{FORMAT} {revision} {}\n", wire::digest(&bytes));
-    Ok(durable::write(&dir.join(FILE), &[head.as_bytes(), &bytes])?)
+pub fn keep(dir: &Path, revision: u64, digest: &str, bytes: &[u8]) -> Result<(), DurableError> {
+    let head = format!("{FORMAT} {revision} {digest}\n");
+    durable::write(&dir.join(FILE), &[head.as_bytes(), bytes])
 }
 
 /// The table kept last; `None` on a first start.
 ///
 /// # Errors
 /// A file that cannot be read, or whose content is not what was written.
-pub fn load(dir: &Path) -> Result<Option<LastGood>, DiskError> {
+pub fn load(dir: &Path) -> Result<Option<Serving>, DiskError> {
     let path = dir.join(FILE);
     let all = match fs::read(&path) {
         Ok(all) => all,
@@ -51,7 +42,7 @@ pub fn load(dir: &Path) -> Result<Option<LastGood>, DiskError> {
     read(&all).map(Some).map_err(|what| DiskError::Damaged { path, what })
 }
 
-fn read(all: &[u8]) -> Result<LastGood, String> {
+fn read(all: &[u8]) -> Result<Serving, String> {
     let end = memchr::memchr(b'\n', all).ok_or("its first line is not whole")?;
     let head = std::str::from_utf8(&all[..end]).map_err(|_| "its first line is not text")?;
     let bytes = &all[end + 1..];
@@ -61,20 +52,23 @@ fn read(all: &[u8]) -> Result<LastGood, String> {
         return Err(format!("its format is not {FORMAT}"));
     }
     let revision = revision.and_then(|r| r.parse().ok()).ok_or("it has no revision")?;
-    if digest != Some(wire::digest(bytes).as_str()) {
-        return Err("its bytes do not match its digest".to_owned());
-    }
-    let table = wire::decode(bytes).map_err(|error| error.to_string())?;
-    Ok(LastGood { revision, digest: digest.unwrap_or_default().to_owned(), table })
+    let digest = digest.ok_or("it has no digest")?.to_owned();
+    let Decoded { table, unserved } =
+        wire::decode(bytes, &digest, wire::FEATURES).map_err(|error| error.to_string())?;
+    Ok(Serving { revision, digest, table, unserved, ..Serving::default() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    use tollway_core::table::Table;
+
+    fn keep_table(dir: &Path, revision: u64) -> Result<Table, DurableError> {
         let models = [("assistant".to_owned(), "chat".to_owned())].into();
-        Table { namespace: "team".to_owned(), models, ..Table::default() }
+        let table = Table { namespace: "team".to_owned(), models, ..Table::default() };
+        let wire::Encoded { bytes, digest } = wire::encode(&table);
+        keep(dir, revision, &digest, &bytes).map(|()| table)
     }
 
     #[test]
@@ -82,9 +76,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(load(dir.path()).unwrap().is_none());
         for revision in [7, 8] {
-            keep(dir.path(), revision, &table()).unwrap();
+            let table = keep_table(dir.path(), revision).unwrap();
             let kept = load(dir.path()).unwrap().unwrap();
-            assert_eq!((kept.revision, kept.table), (revision, table()));
+            assert_eq!((kept.revision, kept.table), (revision, table));
         }
         let files: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
         assert_eq!(files, [FILE]);
@@ -93,7 +87,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_named_and_not_used() {
         let dir = tempfile::tempdir().unwrap();
-        keep(dir.path(), 7, &table()).unwrap();
+        keep_table(dir.path(), 7).unwrap();
         let whole = fs::read(dir.path().join(FILE)).unwrap();
         let mut flipped = whole.clone();
         *flipped.last_mut().unwrap() ^= 1;
@@ -108,7 +102,6 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let gone = dir.path().join("gone");
-        assert!(matches!(keep(&gone, 1, &table()), Err(DiskError::Disk(_))));
+        assert!(keep_table(&dir.path().join("gone"), 1).is_err());
     }
 }

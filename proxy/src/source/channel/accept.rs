@@ -1,11 +1,10 @@
 //! An update and the table held in; the table to serve and the answer to send out. Pure.
 
-use crate::source::{Secrets, Serving, unserved};
-use std::collections::BTreeMap;
+use crate::source::{Secrets, Serving};
 use std::sync::Arc;
 use tollway_core::control::watch_up::Message;
 use tollway_core::control::{Ack, Nack, RouteRefusal, SecretSet, TableUpdate};
-use tollway_core::wire;
+use tollway_core::wire::{self, Decoded};
 
 /// What to put in force.
 ///
@@ -23,11 +22,8 @@ pub fn take(held: Option<&Serving>, update: &TableUpdate) -> Result<Serving, Str
             _ => Err(format!("the update with digest {digest} brought no table, and the one held has another digest")),
         };
     }
-    if wire::digest(bytes) != *digest {
-        return Err(format!("the table of revision {revision} does not match its digest {digest}"));
-    }
-    let table = wire::decode(bytes).map_err(|error| format!("the table of revision {revision} is not readable: {error}"))?;
-    Ok(Serving { revision: *revision, digest: digest.clone(), unserved: unserved(&table), table, secrets })
+    let Decoded { table, unserved } = wire::decode(bytes, digest, wire::FEATURES).map_err(|error| error.to_string())?;
+    Ok(Serving { revision: *revision, digest: digest.clone(), table, unserved, secrets })
 }
 
 /// The answer to a table that is in force: whole, or all but some routes.
@@ -46,11 +42,9 @@ pub fn refusal(revision: u64, reason: String) -> Message {
     Message::Nack(Nack { revision, reason, routes: Vec::new() })
 }
 
-/// Every Secret at hand; a value that is not text cannot be a key and is left out.
+/// Every Secret at hand.
 pub fn secrets(set: SecretSet) -> Secrets {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok().map(|value| value.trim_end_matches(['\r', '\n']).to_owned());
-    let data = |data: BTreeMap<String, Vec<u8>>| data.into_iter().filter_map(|(key, value)| Some((key, text(value)?)));
-    Secrets::new(set.secrets.into_iter().map(|(name, of)| (name, data(of.data).collect())).collect())
+    Secrets::from_bytes(set.secrets.into_iter().map(|(name, of)| (name, of.data)).collect())
 }
 
 #[cfg(test)]
@@ -59,8 +53,9 @@ mod tests {
     use tollway_core::table::Table;
 
     fn update(revision: u64, namespace: &str) -> TableUpdate {
-        let table = wire::encode(&Table { namespace: namespace.to_owned(), ..Table::default() });
-        TableUpdate { revision, digest: wire::digest(&table), table, resync: false }
+        let table = Table { namespace: namespace.to_owned(), ..Table::default() };
+        let wire::Encoded { bytes, digest } = wire::encode(&table);
+        TableUpdate { revision, digest, table: bytes, resync: false }
     }
 
     #[test]
@@ -97,16 +92,25 @@ mod tests {
         damaged.table.truncate(damaged.table.len() - 1);
         assert!(take(None, &damaged).unwrap_err().contains("digest"));
         let unreadable = TableUpdate { table: b"?".to_vec(), digest: wire::digest(b"?"), ..damaged };
-        assert!(take(None, &unreadable).unwrap_err().contains("not readable"));
+        assert!(take(None, &unreadable).unwrap_err().contains("cannot be read"));
     }
 
     #[test]
-    fn secrets_survive_a_table_and_lose_their_line_end() {
-        let data = BTreeMap::from([("apiKey".to_owned(), b"sk-1\n".to_vec()), ("binary".to_owned(), vec![0xff])]);
+    fn secrets_survive_a_table() {
+        let data = [("apiKey".to_owned(), b"sk-1".to_vec())].into();
         let set = SecretSet { secrets: [("openai".to_owned(), tollway_core::control::SecretData { data })].into() };
         let held = Serving { secrets: Arc::new(secrets(set)), ..take(None, &update(5, "team")).unwrap() };
         let next = take(Some(&held), &update(6, "team2")).unwrap();
         assert_eq!(next.secrets.get("openai", "apiKey"), Some("sk-1"));
-        assert_eq!(next.secrets.get("openai", "binary"), None);
+    }
+
+    #[test]
+    fn a_route_of_a_later_version_is_named_and_the_rest_applies() {
+        let text = r#"{"version":1,"namespace":"team","models":{"a":"later"},"routes":{"later":{"requires":["voice"]}},"budgets":{}}"#;
+        let update =
+            TableUpdate { revision: 5, digest: wire::digest(text.as_bytes()), table: text.into(), resync: false };
+        let serving = take(None, &update).unwrap();
+        let Message::Nack(nack) = answer(&serving) else { panic!("a route that is not served was acknowledged") };
+        assert_eq!((nack.routes.len(), nack.routes[0].route.as_str(), nack.reason.as_str()), (1, "later", ""));
     }
 }

@@ -44,7 +44,9 @@ pub fn read(dir: &Path) -> io::Result<Files> {
     for path in fingerprint(dir)?.0.into_keys() {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = match fs::metadata(&path) {
-            Ok(meta) if meta.len() > MOST_BYTES => Err(format!("larger than {MOST_BYTES} bytes: a manifest is smaller; move it away")),
+            Ok(meta) if meta.len() > MOST_BYTES => {
+                Err(format!("larger than {MOST_BYTES} bytes: a manifest is smaller; move it away"))
+            }
             Ok(_) => fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| {
                 String::from_utf8(bytes).map_err(|_| "is not UTF-8 text: save it as UTF-8, or move it away".to_owned())
             }),
