@@ -9,7 +9,7 @@ mod meter;
 mod moment;
 mod vectors;
 
-pub use meter::{RouteMeter, TargetMeter, percentile_ms};
+pub use meter::{RouteMeter, TargetMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;

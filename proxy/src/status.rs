@@ -1,12 +1,13 @@
 //! What `/status` says: the source, every route with its targets, every budget. Made from the live table, the meters and the purses; read back by `tollway-proxy status`.
 
 use crate::ledger::BudgetView;
-use crate::metrics::{Metrics, percentile_ms};
+use crate::metrics::Metrics;
 use crate::source::{Health, Serving};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tollway_core::control::TargetObservation;
+use tollway_core::status::percentile_ms;
 use tollway_core::table::{Provider, Route, Table};
 
 /// The whole page. Amounts are decimal text in US dollars.

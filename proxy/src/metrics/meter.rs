@@ -9,14 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tollway_core::control::TargetObservation;
 use tollway_core::spend::{Nano, Usage};
+use tollway_core::status::LATENCY_BUCKETS_MS;
 use tollway_core::table::{Provider, Target};
 
 const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
 const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
-/// Upper ends, in milliseconds, of the latency counts that go into status.
-const LATENCY_BUCKETS_MS: [u64; 13] = [50, 100, 200, 300, 500, 800, 1_200, 2_000, 3_000, 5_000, 10_000, 30_000, 60_000];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
 /// Counts the requests of one route.
@@ -229,19 +228,6 @@ fn meaning(target: &Target) -> (&'static str, &str) {
         Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
         Provider::Simulated(_) => ("simulated", ""),
     }
-}
-
-/// The upper end of the bucket that holds the quantile; `None` when nothing was counted or it lies above the last one.
-#[must_use]
-pub fn percentile_ms(counts: &[u64], percent: u64) -> Option<u64> {
-    let total: u64 = counts.iter().sum();
-    let rank = (total * percent).div_ceil(100).max(1);
-    let mut below = 0;
-    let at = counts.iter().position(|count| {
-        below += count;
-        below >= rank
-    })?;
-    LATENCY_BUCKETS_MS.get(at).copied()
 }
 
 /// Dollars for a graph; sums that matter stay in nano-dollars.
