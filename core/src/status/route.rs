@@ -179,7 +179,6 @@ fn count(n: u64) -> i64 {
 }
 
 /// Which enforcing budgets bind a route, for [`RouteSeen::budgets`].
-#[must_use]
 pub fn enforcing<'a>(
     route: &'a Route,
     budgets: &'a BTreeMap<String, crate::table::Budget>,
