@@ -1,0 +1,445 @@
+//! One budget: what its spec says and what its proxies say in; grants, state and figures out. Opens each window's ledger in turn.
+//!
+//! # Why a ledger that is over lives on
+//! A request is charged to the window that admitted it, so grants of the window before are reported and closed on its own ledger
+//! until none is open.
+
+use super::open::{self, Opening};
+use super::pace::Pace;
+use super::record::{Outcome, Record};
+use super::store::{Object, Stored};
+use super::streams::Holder;
+use super::view::Trend;
+use super::{Books, Key, View};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::MissedTickBehavior;
+use tollway_core::control::{self, HeldGrant};
+use tollway_core::spend::ledger::{Adjustment, Effect, Event};
+use tollway_core::spend::{Nano, Window, convert};
+use tollway_core::table::Period;
+
+/// Messages taken at once: one write for all of them.
+pub(super) const BATCH: usize = 256;
+/// Life ends, windows end and figures are looked at this often.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What the budget's spec says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Uid of the CostBudget: one that was deleted and made again is told where its ledger is.
+    pub uid: String,
+    /// The cap.
+    pub limit: Nano,
+    /// The calendar.
+    pub period: Period,
+    /// The calendar's time zone.
+    pub time_zone: String,
+    /// Counts and never denies.
+    pub observe: bool,
+    /// Corrections, in the order of the spec.
+    pub adjustments: Vec<(String, Adjustment)>,
+    /// Percentages worth a word, ascending.
+    pub thresholds: Vec<u32>,
+}
+
+/// What a keeper is told.
+#[derive(Debug)]
+pub enum Input {
+    /// The budget as it is now; `None`: it is gone.
+    Terms(Option<Terms>),
+    /// A proxy connected.
+    Hello(Holder, Vec<HeldGrant>),
+    /// It asks.
+    Ask(Holder, control::Ask),
+    /// It reports.
+    Report(Holder, control::Report),
+    /// It closes.
+    Close(Holder, control::Close),
+    /// A Pod is gone for good.
+    PodGone(String),
+}
+
+/// The task of one budget.
+pub(super) struct Keeper {
+    key: Key,
+    books: Arc<Books>,
+    terms: Option<Terms>,
+    current: Option<Record<Object>>,
+    /// Ledgers of earlier windows with grants still open.
+    old: Vec<Record<Object>>,
+    /// Uids of ledgers that are drained.
+    past: BTreeSet<String>,
+    /// What could not be put on record yet; asks never wait.
+    waiting: Vec<Input>,
+    pace: Pace,
+    /// Terms were not folded into the current ledger yet.
+    unfolded: bool,
+    shown: Option<View>,
+    trend: Trend,
+    retry_at: i64,
+}
+
+impl Keeper {
+    pub(super) fn new(key: Key, books: Arc<Books>, known: Vec<Stored>) -> Keeper {
+        let (open, drained): (Vec<_>, Vec<_>) = known.into_iter().partition(|stored| !stored.state.grants.is_empty());
+        let past = drained.into_iter().map(|stored| stored.uid).collect();
+        let old = open
+            .into_iter()
+            .map(|stored| {
+                let name = stored.state.window.ledger_name(&key.namespace, &key.name);
+                Record::new(books.object(&key, name), stored, books.metrics.clone())
+            })
+            .collect();
+        let pace = Pace::new(now());
+        Keeper {
+            key,
+            books,
+            terms: None,
+            current: None,
+            old,
+            past,
+            waiting: vec![],
+            pace,
+            unfolded: false,
+            shown: None,
+            trend: Trend::default(),
+            retry_at: 0,
+        }
+    }
+
+    /// Runs until the term ends.
+    pub(super) async fn run(mut self, mut inputs: Receiver<Input>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let ticked = tokio::select! {
+                count = inputs.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    false
+                }
+                _ = tick.tick() => true,
+            };
+            let now = now();
+            for input in batch.iter() {
+                if let Input::Terms(terms) = input {
+                    self.agree(terms.clone());
+                }
+            }
+            self.turn(now).await;
+            let mut inputs = std::mem::take(&mut self.waiting);
+            inputs.append(&mut batch);
+            self.serve(now, inputs, ticked).await;
+            self.show(now);
+        }
+    }
+
+    fn agree(&mut self, terms: Option<Terms>) {
+        if self.terms == terms {
+            return;
+        }
+        let same = self.terms.as_ref().zip(terms.as_ref()).is_some_and(|(before, after)| before.uid == after.uid);
+        if !same && let Some(current) = self.current.take() {
+            // Found again, and its uid told to the new object, when there is one.
+            self.old.push(current);
+        }
+        self.terms = terms;
+        self.unfolded = true;
+        self.retry_at = 0;
+    }
+
+    /// Sees to it that the ledger of this moment's window is open, its uid in the budget's status.
+    async fn turn(&mut self, now: i64) {
+        let Some(terms) = &self.terms else { return };
+        let window = match Window::at(terms.period, &terms.time_zone, now) {
+            Ok(window) => window,
+            Err(error) => {
+                tracing::warn!(budget = %self.key, %error, "no window");
+                return;
+            }
+        };
+        if now < self.retry_at {
+            return;
+        }
+        if let Some(current) = self.current.as_mut().filter(|current| current.state().window.id == window.id) {
+            // Another time zone moves the ends of the same window.
+            if current.state().window != window && current.rewindow(window).await != Outcome::Done(vec![]) {
+                self.retry_at = now + 1_000;
+            }
+            return;
+        }
+        self.old.extend(self.current.take());
+        let opened = open::open(Opening { books: &self.books, key: &self.key, terms, window }).await;
+        match opened {
+            Ok(mut record) => {
+                self.past.remove(record.uid());
+                if let Some(same) = self.old.iter().position(|old| old.uid() == record.uid()) {
+                    record.absorb(&self.old.swap_remove(same));
+                }
+                self.current = Some(record);
+                self.unfolded = true;
+            }
+            Err(error) => {
+                self.retry_at = now + 1_000;
+                tracing::warn!(budget = %self.key, %error, "ledger not open: asks are denied until it is");
+            }
+        }
+    }
+
+    async fn serve(&mut self, now: i64, inputs: Vec<Input>, ticked: bool) {
+        let mut plan = Plan::new(self.current.as_ref().map(Record::uid), self.old.iter().map(Record::uid), &self.past);
+        if let Some(terms) = self.terms.as_ref().filter(|_| self.unfolded && self.current.is_some()) {
+            plan.current.push(Event::SetCap { cap: terms.limit, observe: terms.observe });
+            for (id, adjustment) in &terms.adjustments {
+                plan.current.push(Event::Adjust { id: id.clone(), adjustment: *adjustment });
+            }
+        }
+        for input in &inputs {
+            plan.take(input);
+        }
+        if ticked {
+            plan.tick();
+        }
+        let Plan { current: events, old: old_events, connected, done, .. } = plan;
+        for (incarnation, ledger, grant) in done {
+            let closed = Effect::Closed { incarnation, ledger: Some(ledger), grant };
+            self.books.send(&self.key, "", i64::MAX, closed);
+        }
+        let mut failed = false;
+        for (record, events) in self.old.iter_mut().zip(old_events) {
+            failed |= !commit(&self.books, &self.key, record, now, &events).await;
+        }
+        self.old.retain(|record| {
+            let open = !record.state().grants.is_empty();
+            if !open {
+                self.past.insert(record.uid().to_owned());
+            }
+            open
+        });
+        let mut served = false;
+        if let Some(current) = &mut self.current {
+            if events.is_empty() {
+                served = true;
+            } else {
+                match current.commit(now, &events).await {
+                    Outcome::Done(effects) => {
+                        served = true;
+                        self.unfolded = false;
+                        tell(&self.books, &self.key, current, effects);
+                    }
+                    Outcome::Unavailable(error) => {
+                        tracing::warn!(budget = %self.key, %error, "ledger not written: nothing is granted until it is");
+                    }
+                    Outcome::Gone => {
+                        tracing::error!(budget = %self.key, ledger = current.store().name(), "ledger is gone");
+                        self.current = None;
+                        self.retry_at = 0;
+                        // They connect again and show every grant that the lost ledger made.
+                        self.books.streams(&self.key.namespace).cut_all();
+                    }
+                }
+            }
+        }
+        if served {
+            self.greet(&connected);
+        }
+        let unserved = !served && self.terms.is_some();
+        self.settle(inputs, !served, unserved || failed);
+        self.books.hold(&self.key, self.pods());
+    }
+
+    /// Asks that were not served are denied, the proxy asks again; the rest of a batch that failed comes again with the next.
+    fn settle(&mut self, inputs: Vec<Input>, deny: bool, keep: bool) {
+        for input in inputs {
+            match input {
+                Input::Ask(holder, ask) if deny => self.deny(&holder, ask.id),
+                Input::Ask(..) | Input::Terms(_) => {}
+                kept if keep && self.waiting.len() < 4 * BATCH => self.waiting.push(kept),
+                _ => {}
+            }
+        }
+    }
+
+    fn deny(&self, holder: &Holder, ask: u64) {
+        let incarnation = holder.incarnation.clone();
+        let reason = tollway_core::spend::ledger::DeniedReason::Unavailable;
+        let denied = Effect::Denied { incarnation, ask, reason, fits: Nano::ZERO };
+        self.books.send(&self.key, "", i64::MAX, denied);
+    }
+
+    /// A proxy that connects learns where the budget stands.
+    fn greet(&self, connected: &[Holder]) {
+        let Some(current) = &self.current else { return };
+        let state = current.state();
+        let message = convert::state(&self.key.name, state.window.ends_ms(), &state.figures());
+        for holder in connected {
+            self.books.streams(&self.key.namespace).send(&holder.incarnation, message.clone());
+        }
+    }
+
+    fn pods(&self) -> Vec<String> {
+        self.current.iter().chain(&self.old).flat_map(|record| record.state().pods()).map(str::to_owned).collect()
+    }
+
+    /// Figures for status, when they are due.
+    fn show(&mut self, now: i64) {
+        let Some((current, terms)) = self.current.as_ref().zip(self.terms.as_ref()) else { return };
+        let forecast = self.trend.forecast(current.state(), now);
+        let view = View::of(current.state(), current.store().name(), current.uid(), &terms.thresholds, forecast);
+        if self.shown.as_ref().is_none_or(|shown| !shown.same_figures(&view)) {
+            let urgent = self.shown.as_ref().is_none_or(|shown| shown.acted_on_differs(&view));
+            self.pace.change(now, urgent);
+            self.shown = Some(view);
+        }
+        if self.pace.due(now)
+            && let Some(view) = &self.shown
+        {
+            self.books.show(&self.key, view.clone());
+        }
+    }
+}
+
+/// Commits to a ledger of an earlier window; false when it must be tried again.
+async fn commit(books: &Books, key: &Key, record: &mut Record<Object>, now: i64, events: &[Event]) -> bool {
+    if events.is_empty() {
+        return true;
+    }
+    match record.commit(now, events).await {
+        Outcome::Done(effects) => {
+            tell(books, key, record, effects);
+            true
+        }
+        Outcome::Unavailable(error) => {
+            tracing::warn!(budget = %key, ledger = record.store().name(), %error, "ledger of an earlier window not written");
+            false
+        }
+        // Nothing can be charged to it any more; its proxies find their grants unknown.
+        Outcome::Gone => {
+            tracing::error!(budget = %key, ledger = record.store().name(), "ledger of an earlier window is gone");
+            true
+        }
+    }
+}
+
+/// Lets the effects of a recorded state out.
+fn tell(books: &Books, key: &Key, record: &Record<Object>, effects: Vec<Effect>) {
+    let state = record.state();
+    let window_end = state.window.ends_ms();
+    for effect in effects {
+        books.note(key, &effect);
+        match effect {
+            Effect::StateChanged => books.broadcast(key, &convert::state(&key.name, window_end, &state.figures())),
+            effect => books.send(key, record.uid(), window_end, effect),
+        }
+    }
+}
+
+/// Which event goes to which ledger.
+pub(super) struct Plan<'a> {
+    uid: Option<String>,
+    uids: Vec<String>,
+    past: &'a BTreeSet<String>,
+    pub(super) current: Vec<Event>,
+    pub(super) old: Vec<Vec<Event>>,
+    connected: Vec<Holder>,
+    /// Grants of ledgers that are drained: what is known of them is on record, the proxy may forget them.
+    done: Vec<(String, String, u64)>,
+}
+
+impl<'p> Plan<'p> {
+    pub(super) fn new<'a>(
+        current: Option<&str>,
+        old: impl Iterator<Item = &'a str>,
+        past: &'p BTreeSet<String>,
+    ) -> Plan<'p> {
+        let uids: Vec<String> = old.map(str::to_owned).collect();
+        let old = uids.iter().map(|_| vec![]).collect();
+        Plan { uid: current.map(str::to_owned), uids, past, current: vec![], old, connected: vec![], done: vec![] }
+    }
+
+    fn at(&mut self, uid: &str) -> Option<&mut Vec<Event>> {
+        if self.uid.as_deref() == Some(uid) {
+            return Some(&mut self.current);
+        }
+        self.uids.iter().position(|held| held == uid).and_then(|index| self.old.get_mut(index))
+    }
+
+    pub(super) fn take(&mut self, input: &Input) {
+        match input {
+            Input::Terms(_) => {}
+            Input::Hello(holder, held) => self.hello(holder, held),
+            Input::Ask(holder, ask) => {
+                if self.uid.is_some() {
+                    self.current.push(convert::ask(&holder.pod, &holder.incarnation, ask));
+                }
+            }
+            Input::Report(holder, report) => {
+                let event = convert::report(&holder.incarnation, report.clone());
+                self.named(&report.ledger, event, holder, report.grant);
+            }
+            Input::Close(holder, close) => {
+                let event = convert::close(&holder.incarnation, close.clone());
+                self.named(&close.ledger, event, holder, close.grant);
+            }
+            Input::PodGone(pod) => self.everywhere(&Event::PodGone { pod: pod.clone() }),
+        }
+    }
+
+    /// What names a ledger that nobody knows is left for the proxy's next hello, which shows the whole grant.
+    fn named(&mut self, ledger: &str, event: Event, holder: &Holder, grant: u64) {
+        if let Some(events) = self.at(ledger) {
+            events.push(event);
+        } else if self.past.contains(ledger) {
+            self.done.push((holder.incarnation.clone(), ledger.to_owned(), grant));
+        }
+    }
+
+    fn everywhere(&mut self, event: &Event) {
+        if self.uid.is_some() {
+            self.current.push(event.clone());
+        }
+        for events in &mut self.old {
+            events.push(event.clone());
+        }
+    }
+
+    fn hello(&mut self, holder: &Holder, held: &[HeldGrant]) {
+        let of = |uid: &str| held.iter().filter(|grant| grant.ledger == uid).map(convert::shown).collect::<Vec<_>>();
+        let hello = |held, orphans| Event::Hello {
+            pod: holder.pod.clone(),
+            incarnation: holder.incarnation.clone(),
+            held,
+            orphans,
+        };
+        if let Some(uid) = &self.uid {
+            let known = |grant: &&HeldGrant| {
+                grant.ledger == *uid || self.uids.contains(&grant.ledger) || self.past.contains(&grant.ledger)
+            };
+            let orphans = held
+                .iter()
+                .filter(|grant| !known(grant))
+                .map(|grant| (grant.ledger.clone(), convert::shown(grant)))
+                .collect();
+            self.current.push(hello(of(uid), orphans));
+            self.connected.push(holder.clone());
+        }
+        for (uid, events) in self.uids.iter().zip(&mut self.old) {
+            events.push(hello(of(uid), vec![]));
+        }
+        let done = held.iter().filter(|grant| self.past.contains(&grant.ledger));
+        self.done.extend(done.map(|grant| (holder.incarnation.clone(), grant.ledger.clone(), grant.grant)));
+    }
+
+    fn tick(&mut self) {
+        self.everywhere(&Event::Tick);
+    }
+}
+
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,112 @@
+//! What the operator counted in; Prometheus text out. Labels are fixed words only, so the number of series is too.
+
+use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Every series of the operator.
+pub struct Metrics {
+    registry: Registry,
+    /// 1 while this replica leads.
+    pub leader: IntGauge,
+    /// Proxies with an open Watch stream.
+    pub proxies: IntGauge,
+    /// Highest revision published.
+    pub revision: IntGauge,
+    /// Tables sent out.
+    pub tables: IntCounter,
+    /// Namespaces compiled.
+    pub reconciles: IntCounter,
+    /// Seconds from the first event of a batch to its publication.
+    pub reconcile_seconds: Histogram,
+    /// Status documents written, by result: written, failed.
+    pub status_writes: IntCounterVec,
+    /// Ledger objects written, by result: written, conflict, unknown, failed.
+    pub ledger_writes: IntCounterVec,
+    /// Grants sent.
+    pub grants: IntCounter,
+    /// Asks denied, by reason: exhausted, contended, frozen, unavailable.
+    pub denials: IntCounterVec,
+    /// Grants burned.
+    pub burns: IntCounter,
+    /// Calls turned away for their token.
+    pub unauthenticated: IntCounter,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new_custom(Some("tollway_operator".to_owned()), None)?;
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone())).map(|()| gauge)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone())).map(|()| counter)
+        };
+        let counters = |name: &str, help: &str, label: &str, values: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            for value in values {
+                counters.with_label_values(&[value]);
+            }
+            registry.register(Box::new(counters.clone())).map(|()| counters)
+        };
+        let seconds =
+            HistogramOpts::new("reconcile_seconds", "Seconds from the first event of a batch to its publication")
+                .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
+        let seconds = Histogram::with_opts(seconds)?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Metrics {
+            leader: gauge("leader", "1 while this replica leads")?,
+            proxies: gauge("connected_proxies", "Proxies with an open Watch stream")?,
+            revision: gauge("table_revision", "Highest revision published")?,
+            tables: counter("tables_published_total", "Tables sent out")?,
+            reconciles: counter("reconciles_total", "Namespaces compiled")?,
+            reconcile_seconds: seconds,
+            status_writes: counters(
+                "status_writes_total",
+                "Status documents written",
+                "result",
+                &["written", "failed"],
+            )?,
+            ledger_writes: counters(
+                "ledger_writes_total",
+                "Ledger objects written",
+                "result",
+                &["written", "conflict", "unknown", "failed"],
+            )?,
+            grants: counter("grants_total", "Grants sent")?,
+            denials: counters(
+                "denials_total",
+                "Asks denied",
+                "reason",
+                &["exhausted", "contended", "frozen", "unavailable"],
+            )?,
+            burns: counter(
+                "burned_grants_total",
+                "Grants charged in full because their holder died or their life ended",
+            )?,
+            unauthenticated: counter("unauthenticated_total", "Calls turned away for their token")?,
+            registry,
+        })
+    }
+
+    /// The exposition format.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_there_before_the_first_event() {
+        let text = String::from_utf8(Metrics::new().unwrap().render().unwrap()).unwrap();
+        assert!(text.contains("tollway_operator_leader 0"), "{text}");
+        assert!(text.contains("tollway_operator_denials_total{reason=\"frozen\"} 0"), "{text}");
+    }
+}

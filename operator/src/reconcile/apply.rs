@@ -1,0 +1,72 @@
+//! A compilation in; the table published, the ledgers told their terms.
+
+use super::compile::Compiled;
+use super::dereference::Found;
+use crate::index::Space;
+use crate::ledger::Terms;
+use crate::term::Term;
+use std::collections::BTreeMap;
+use tollway_core::manifest::{Id, Kind, Spec};
+use tollway_core::spend::ledger::Adjustment;
+use tollway_core::table::Mode;
+use tollway_crds::cost_budget::CostBudgetSpec;
+
+pub fn apply(term: &Term, space: &Space, compiled: &Compiled, found: Found) {
+    let namespace = &space.snapshot.namespace;
+    // Ledgers first: a proxy that gets the table asks at once.
+    term.books.agree(namespace, terms(space, compiled));
+    let revision = term.floor.max(space.revision).max(found.revision);
+    let Compiled { encoded, generations, .. } = compiled;
+    let sent =
+        term.hub.publish(namespace, revision, &encoded.digest, encoded.bytes.clone(), found.secrets, generations);
+    if sent {
+        let metrics = &term.setting.metrics;
+        metrics.tables.inc();
+        metrics.revision.set(metrics.revision.get().max(i64::try_from(revision).unwrap_or(i64::MAX)));
+        tracing::info!(
+            namespace,
+            revision,
+            digest = encoded.digest,
+            routes = compiled.table.routes.len(),
+            "table published"
+        );
+    }
+}
+
+/// The terms of every budget in force.
+fn terms(space: &Space, compiled: &Compiled) -> BTreeMap<String, Terms> {
+    let budgets = compiled.table.budgets.iter();
+    budgets
+        .filter_map(|(name, budget)| {
+            let id = Id::new(Kind::CostBudget, name.clone());
+            let uid = space.about.get(&id)?.uid.clone();
+            let accepted = compiled.verdicts.get(&id)?.last_accepted.as_ref()?;
+            let Spec::CostBudget(spec) = &accepted.spec else { return None };
+            let mut thresholds: Vec<u32> = spec.thresholds.iter().map(|threshold| threshold.percent).collect();
+            thresholds.sort_unstable();
+            let terms = Terms {
+                uid,
+                limit: budget.limit,
+                period: budget.period,
+                time_zone: budget.time_zone.clone(),
+                observe: budget.mode == Mode::Observe,
+                adjustments: adjustments(spec),
+                thresholds,
+            };
+            Some((name.clone(), terms))
+        })
+        .collect()
+}
+
+fn adjustments(spec: &CostBudgetSpec) -> Vec<(String, Adjustment)> {
+    let all = spec.adjustments.iter();
+    all.filter_map(|adjustment| {
+        let what = match &adjustment.credit {
+            Some(credit) => Adjustment::Credit(credit.0.parse().ok()?),
+            None if adjustment.resume == Some(true) => Adjustment::Resume,
+            None => return None,
+        };
+        Some((adjustment.id.0.clone(), what))
+    })
+    .collect()
+}

@@ -1,0 +1,84 @@
+//! Verdicts and what is known beside them in; status documents out. Judgement is in `core::status`; here each part is put in its place.
+
+use super::compile::Compiled;
+use super::update_status::Document;
+use crate::index::{About, Id, Space};
+use crate::ledger::View;
+use crate::term::Term;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tollway_core::compile::Verdict;
+use tollway_core::manifest::Kind;
+use tollway_core::status::{self, BudgetSeen, RouteSeen};
+use tollway_crds::{CostBudgetStatus, EmbeddingEndpointStatus, ModelRouteStatus};
+
+pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Vec<Document> {
+    let now = Timestamp::now();
+    let namespace = &space.snapshot.namespace;
+    let resources = compiled.verdicts.iter();
+    resources
+        .filter_map(|(id, verdict)| {
+            let about = space.about.get(id)?;
+            let before = term.writer.last(namespace, id, &about.uid).unwrap_or_else(|| about.status.clone());
+            let status = match id.kind {
+                Kind::ModelRoute => value(&model_route(term, namespace, id, verdict, compiled, &read(before), now)),
+                Kind::CostBudget => value(&cost_budget(term, namespace, id, verdict, &read(before), now)),
+                Kind::EmbeddingEndpoint => {
+                    let before: EmbeddingEndpointStatus = read(before);
+                    value(&status::embedding_endpoint(verdict, &before.conditions, now))
+                }
+            };
+            let About { uid, .. } = about;
+            Some(Document { namespace: namespace.clone(), id: id.clone(), uid: uid.clone(), status: status? })
+        })
+        .collect()
+}
+
+fn model_route(
+    term: &Term,
+    namespace: &str,
+    id: &Id,
+    verdict: &Verdict,
+    compiled: &Compiled,
+    before: &ModelRouteStatus,
+    now: Timestamp,
+) -> ModelRouteStatus {
+    let route = compiled.table.routes.get(&id.name);
+    let budgets = route.into_iter().flat_map(|route| status::enforcing(route, &compiled.table.budgets));
+    let seen = RouteSeen {
+        route,
+        convergence: term.hub.space(namespace).fleet().convergence(&id.name),
+        targets: term.observed.route(namespace, &id.name),
+        budgets: budgets
+            .map(|name| (name.to_owned(), term.books.view(namespace, name).map(|view| view.figures)))
+            .collect(),
+    };
+    status::model_route(verdict, &seen, before, now)
+}
+
+fn cost_budget(
+    term: &Term,
+    namespace: &str,
+    id: &Id,
+    verdict: &Verdict,
+    before: &CostBudgetStatus,
+    now: Timestamp,
+) -> CostBudgetStatus {
+    let seen = term.books.view(namespace, &id.name).map(|view| {
+        let View { figures, window, ledger, uid, adjustments, forecast, threshold: _ } = view;
+        let catalog = term.prices.now().0.revision.clone();
+        BudgetSeen { figures, window, ledger, uid, adjustments, forecast, catalog }
+    });
+    status::cost_budget(verdict, seen.as_ref(), before, now)
+}
+
+/// A status as it was; one of another form counts as none.
+fn read<S: DeserializeOwned + Default>(before: Value) -> S {
+    serde_json::from_value(before).unwrap_or_default()
+}
+
+fn value<S: Serialize>(status: &S) -> Option<Value> {
+    serde_json::to_value(status).inspect_err(|error| tracing::error!(%error, "status not written")).ok()
+}
