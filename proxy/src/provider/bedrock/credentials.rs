@@ -137,7 +137,7 @@ impl Loaded {
 
 /// Credentials of one identity, renewed before they expire.
 #[derive(Debug)]
-struct Fresh {
+pub(super) struct Fresh {
     for_role: String,
     provider: Option<SharedCredentialsProvider>,
     current: std::sync::RwLock<Option<Credentials>>,
@@ -145,11 +145,11 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn new(for_role: String, provider: Option<SharedCredentialsProvider>) -> Self {
+    pub(super) fn new(for_role: String, provider: Option<SharedCredentialsProvider>) -> Self {
         Self { for_role, provider, current: std::sync::RwLock::default(), renewing: Mutex::default() }
     }
 
-    async fn get(&self, now: SystemTime) -> Result<Credentials, AwsError> {
+    pub(super) async fn get(&self, now: SystemTime) -> Result<Credentials, AwsError> {
         let held = self.held();
         if let Some(held) = held.as_ref().filter(|held| outlives(held, now, RENEW)) {
             return Ok(held.clone());

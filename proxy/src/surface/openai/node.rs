@@ -67,16 +67,9 @@ impl<'a> Node<'a> {
 
     /// A whole number in `min..=max`.
     pub(super) fn whole(&self, min: u32, max: u32) -> Result<u32, ApiError> {
-        let wanted = || {
-            if max == u32::MAX {
-                format!("a whole number of at least {min}")
-            } else {
-                format!("a whole number from {min} to {max}")
-            }
-        };
         match serde_json::from_str::<u32>(self.raw.get()) {
             Ok(number) if (min..=max).contains(&number) => Ok(number),
-            _ => Err(self.wrong(&wanted())),
+            _ => Err(self.wrong(&format!("a whole number from {min} to {max}"))),
         }
     }
 
@@ -132,6 +125,15 @@ impl<'a> Object<'a> {
     pub(super) fn need(&mut self, name: &str) -> Result<Node<'a>, ApiError> {
         let path = self.path_of(name);
         self.take(name).ok_or_else(|| ApiError::invalid(format!("{path} is missing")).param(path))
+    }
+
+    /// Every member that is left, by name.
+    pub(super) fn into_nodes(self) -> impl Iterator<Item = (String, Node<'a>)> {
+        let Self { path, members } = self;
+        members.into_iter().map(move |(name, raw)| {
+            let path = format!("{path}.{name}");
+            (name, Node::new(raw, path))
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -53,7 +53,7 @@ fn sampling(top: &Top<'_>) -> Result<Sampling, ApiError> {
         top_p: number(f1, l1, h1)?,
         frequency_penalty: number(f2, l2, h2)?,
         presence_penalty: number(f3, l3, h3)?,
-        top_k: top.get(Field::TopK).map(|node| node.whole(1, u32::MAX)).transpose()?,
+        top_k: top.get(Field::TopK).map(|node| node.whole(1, i32::MAX as u32)).transpose()?,
         seed: top.get(Field::Seed).map(|node| node.signed()).transpose()?,
     })
 }
@@ -70,7 +70,7 @@ fn stop(node: &Node<'_>) -> Result<Vec<String>, ApiError> {
 }
 
 fn metadata(node: &Node<'_>) -> Result<BTreeMap<String, String>, ApiError> {
-    serde_json::from_str(node.raw()).map_err(|_| node.wrong("an object of strings"))
+    node.object()?.into_nodes().map(|(name, value)| Ok((name, value.string()?))).collect()
 }
 
 fn tool(node: &Node<'_>) -> Result<Tool, ApiError> {

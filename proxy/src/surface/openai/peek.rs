@@ -31,6 +31,9 @@ pub struct Peek {
     pub(super) spans: [Option<Range<usize>>; Field::SPLICED],
 }
 
+/// Most output tokens that every upstream can be told.
+const MOST_TOKENS: u32 = i32::MAX as u32;
+
 /// Reads a request without building it. Well-formedness, the fields of `Peek`, the roles and the sampling parameters
 /// are checked; whatever else is wrong the upstream will say.
 pub fn peek(body: &[u8]) -> Result<Peek, ApiError> {
@@ -88,7 +91,7 @@ impl<'a> Top<'a> {
         }
         let stream = self.get(Field::Stream).map(|node| node.boolean()).transpose()?.unwrap_or(false);
         let include_usage = self.include_usage(stream)?;
-        let tokens = |field| self.get(field).map(|node| node.whole(1, u32::MAX)).transpose();
+        let tokens = |field| self.get(field).map(|node| node.whole(1, MOST_TOKENS)).transpose();
         let max_tokens = match (tokens(Field::MaxTokens)?, tokens(Field::MaxCompletionTokens)?) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -173,7 +176,7 @@ impl<'de> Visitor<'de> for TopVisitor<'_> {
                 Field::Tools if self.messages == Messages::Counted => top.tools = map.next_value::<ToolCount>()?.0,
                 _ => {
                     top.known[field as usize] = Some(map.next_value::<&RawValue>()?);
-                    top.has_messages |= field == Field::Messages;
+                    top.has_messages |= field == Field::Messages && top.get(field).is_some();
                 }
             }
             self.at.set(None);

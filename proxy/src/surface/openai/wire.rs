@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for Key {
 pub(super) fn malformed(error: &serde_json::Error, field: Option<&'static str>) -> ApiError {
     match (error.classify(), field) {
         (serde_json::error::Category::Data, Some(field)) => ApiError::invalid(format!("{field}: {error}")).param(field),
-        (serde_json::error::Category::Data, None) => ApiError::invalid(error.to_string()),
+        (serde_json::error::Category::Data, None) => ApiError::invalid(format!("the body: {error}")),
         _ => ApiError::invalid(format!("the body is not well-formed JSON: {error}")),
     }
 }
