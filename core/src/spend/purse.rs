@@ -13,6 +13,7 @@
 
 mod ask;
 mod held;
+mod message;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,8 @@ use super::nano::Nano;
 use ask::Asking;
 use held::Held;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use message::{Granted, In, Out, Spending, State};
 
 /// A request or a message unanswered for so long is sent again.
 const REPEAT_MS: i64 = 1_000;
@@ -114,122 +117,6 @@ pub struct Charge {
     pub bound_exceeded: Option<String>,
 }
 
-/// A message of the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum In {
-    /// An ask is granted.
-    Grant(Granted),
-    /// An ask is denied.
-    Denied {
-        /// For whom.
-        incarnation: String,
-        /// The ask.
-        ask: u64,
-        /// Why.
-        reason: DeniedReason,
-        /// The largest bound that a grant could carry.
-        fits: Nano,
-    },
-    /// Retire, drain and close a grant.
-    Recall {
-        /// Uid of the ledger.
-        ledger: String,
-        /// The grant.
-        grant: u64,
-    },
-    /// Forget a grant.
-    Closed {
-        /// Uid of the ledger.
-        ledger: String,
-        /// The grant.
-        grant: u64,
-    },
-    /// Where the budget stands.
-    State(State),
-}
-
-/// A grant as it arrives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Granted {
-    /// Uid of the ledger that made it.
-    pub ledger: String,
-    /// The grant.
-    pub grant: u64,
-    /// For whom.
-    pub incarnation: String,
-    /// The ask it answers.
-    pub ask: u64,
-    /// How much may be spent on it.
-    pub amount: Nano,
-    /// No request is admitted on it from then on.
-    pub window_end_ms: i64,
-    /// Charged in full from then on.
-    pub life_end_ms: i64,
-}
-
-/// Where a budget stands, as the operator tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// What may be spent in the window.
-    pub limit: Nano,
-    /// What was spent.
-    pub spent: Nano,
-    /// What could still be granted or is granted and unspent.
-    pub remaining: Nano,
-    /// Nothing is left, or too little for what is asked.
-    pub exhausted: bool,
-    /// Denies until an administrator resumes.
-    pub frozen: bool,
-    /// Models denied until an administrator resumes.
-    pub denied_models: BTreeSet<String>,
-    /// When the window ends; the state says nothing of the next one.
-    pub window_end_ms: i64,
-}
-
-impl State {
-    /// `spent` in whole percent of `limit`, rounded down: what thresholds compare with.
-    #[must_use]
-    pub fn percent(&self) -> u32 {
-        match self.limit.0 {
-            0 => 100,
-            limit => u32::try_from(u128::from(self.spent.0) * 100 / u128::from(limit)).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-/// A message to the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Out {
-    /// Ask for a grant.
-    Ask {
-        /// Rises by one with each grant accepted.
-        id: u64,
-        /// The request that needs it.
-        min: Nano,
-        /// What it would take.
-        want: Nano,
-    },
-    /// What was spent on a grant so far.
-    Report(Spending),
-    /// Nothing is in flight on the grant, and nothing will be.
-    Close(Spending),
-}
-
-/// Cumulative figures of one grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spending {
-    /// Uid of the ledger that made it.
-    pub ledger: String,
-    /// The grant.
-    pub grant: u64,
-    /// Settled so far.
-    pub spent: Nano,
-    /// The part of it charged in full without the provider's usage.
-    pub estimated: Nano,
-    /// Models whose usage was above their bound.
-    pub bound_exceeded: Vec<String>,
-}
-
 /// Whether waiting requests should try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
@@ -293,6 +180,7 @@ impl Purse {
     /// The attempt is over, and this is what it cost.
     pub fn settle(&mut self, now_ms: i64, ticket: Ticket, charge: &Charge) {
         self.burn.add(now_ms, charge.actual);
+        self.asking.turn();
         self.denied_models.extend(charge.bound_exceeded.clone());
         if let Some(held) = self.held.iter_mut().find(|h| h.handle == ticket.handle) {
             held.settle(ticket.amount, charge);
@@ -377,13 +265,20 @@ impl Purse {
 
     /// A message of the operator.
     pub fn take(&mut self, now_ms: i64, message: In) -> Wake {
+        self.asking.turn();
         match message {
             In::Grant(granted) => self.accept(now_ms, granted),
             In::Denied { incarnation, ask, reason, fits } => {
                 if incarnation != self.incarnation {
                     return Wake::Nobody;
                 }
-                self.asking.refused(now_ms, ask, reason, fits)
+                let wake = self.asking.refused(now_ms, ask, reason, fits);
+                // Where others wait too, what carries nothing that waits here goes back without being asked.
+                if let Some(smallest) = self.asking.contended() {
+                    let useless = |h: &&mut Held| h.left() < smallest;
+                    self.held.iter_mut().filter(useless).for_each(|h| h.retiring = true);
+                }
+                wake
             }
             In::Recall { ledger, grant } => {
                 for held in self.held.iter_mut().filter(|h| h.is(&ledger, grant)) {

@@ -25,8 +25,9 @@ pub(super) struct Asking {
     /// An ask with the next number was sent at some time, so a grant for it may arrive.
     asked: bool,
     next_send_ms: i64,
-    /// The smallest of the requests that wait, so that one too large holds up no other, and the sum of all.
-    waiting: Option<(Nano, Nano)>,
+    /// The requests that wait, as far as they have called since the last turn of events, and those that had called before it.
+    waiting: Option<Waiting>,
+    waited: Option<Waiting>,
     waiting_until_ms: i64,
     /// Exhausted: what fits, and until when that is believed.
     exhausted: Option<(Nano, i64)>,
@@ -36,13 +37,30 @@ pub(super) struct Asking {
     last: Option<(i64, Nano)>,
 }
 
+/// Requests that no held grant carries.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// The smallest is asked for, so that one too large holds up no other.
+    smallest: Nano,
+    sum: Nano,
+}
+
 impl Asking {
     /// A request found no grant that carries it.
     pub(super) fn demand(&mut self, now_ms: i64, worst: Nano) {
-        let still = self.waiting.filter(|_| now_ms < self.waiting_until_ms);
-        let (smallest, sum) = still.unwrap_or((worst, Nano::ZERO));
-        self.waiting = Some((smallest.min(worst), sum.plus(worst)));
+        if now_ms >= self.waiting_until_ms {
+            (self.waiting, self.waited) = (None, None);
+        }
+        let Waiting { smallest, sum } = self.waiting.unwrap_or(Waiting { smallest: worst, sum: Nano::ZERO });
+        self.waiting = Some(Waiting { smallest: smallest.min(worst), sum: sum.plus(worst) });
         self.waiting_until_ms = now_ms.saturating_add(WAIT_MS);
+    }
+
+    /// Something changed for those that wait: each calls again, and is counted anew.
+    pub(super) fn turn(&mut self) {
+        if self.waiting.is_some() {
+            self.waited = self.waiting.take();
+        }
     }
 
     /// What fits, if a request of `worst` is known not to.
@@ -69,10 +87,16 @@ impl Asking {
     /// Nothing is asked, nothing waits, no denial is remembered.
     pub(super) fn forget(&mut self) {
         self.open = None;
-        self.waiting = None;
+        (self.waiting, self.waited) = (None, None);
         self.exhausted = None;
         self.frozen_until_ms = None;
         self.last_denial = None;
+    }
+
+    /// The smallest request that waits, when the last ask was contended.
+    pub(super) fn contended(&self) -> Option<Nano> {
+        let (DeniedReason::Contended, _) = self.last_denial? else { return None };
+        self.waiting.or(self.waited).map(|w| w.smallest)
     }
 
     pub(super) fn refused(&mut self, now_ms: i64, ask: u64, reason: DeniedReason, fits: Nano) -> Wake {
@@ -89,7 +113,7 @@ impl Asking {
             DeniedReason::Frozen => self.frozen_until_ms = Some(believed),
         }
         if matches!(reason, DeniedReason::Exhausted | DeniedReason::Frozen) {
-            self.waiting = None;
+            (self.waiting, self.waited) = (None, None);
             return Wake::Waiting;
         }
         Wake::Nobody
@@ -116,9 +140,10 @@ impl Asking {
             return None;
         }
         if self.open.is_none() {
-            let (min, sum) = self.waiting.filter(|_| now_ms < self.waiting_until_ms)?;
+            let waiting = self.waiting.or(self.waited).filter(|_| now_ms < self.waiting_until_ms)?;
+            let sum = self.waited.map_or(waiting.sum, |before| waiting.sum.max(before.sum));
+            let min = waiting.smallest;
             self.open = Some((min, self.want(now_ms, min, sum, burn)));
-            self.waiting = Some((min, Nano::ZERO));
         }
         let (min, want) = self.open?;
         self.asked = true;

@@ -28,7 +28,8 @@ pub(super) struct Held {
     bound_exceeded: BTreeSet<String>,
     /// What the last message said.
     told: (Nano, Nano, usize),
-    next_message_ms: i64,
+    next_report_ms: i64,
+    next_close_ms: i64,
 }
 
 impl Held {
@@ -50,7 +51,8 @@ impl Held {
             returning: false,
             bound_exceeded: BTreeSet::new(),
             told: (Nano::ZERO, Nano::ZERO, 0),
-            next_message_ms: i64::MIN,
+            next_report_ms: i64::MIN,
+            next_close_ms: i64::MIN,
         }
     }
 
@@ -87,8 +89,12 @@ impl Held {
 
     /// Whether `worst` may be set aside from it. A retiring grant drains, unless the purse is crowded and no further one can be had.
     pub(super) fn carries(&self, now_ms: i64, worst: Nano, crowded: bool) -> bool {
-        let left = self.amount.minus(self.spent).minus(self.reserved);
-        worst <= left && (!self.retiring || crowded) && self.alive(now_ms) && !self.going_back(now_ms)
+        worst <= self.left() && (!self.retiring || crowded) && self.alive(now_ms) && !self.going_back(now_ms)
+    }
+
+    /// Neither spent nor set aside.
+    pub(super) fn left(&self) -> Nano {
+        self.amount.minus(self.spent).minus(self.reserved)
     }
 
     fn alive(&self, now_ms: i64) -> bool {
@@ -132,11 +138,12 @@ impl Held {
     pub(super) fn message(&mut self, now_ms: i64) -> Option<Out> {
         let closing = self.retiring && self.in_flight == 0;
         let news = (self.spent, self.estimated, self.bound_exceeded.len());
-        if now_ms < self.next_message_ms || !(closing || news != self.told) {
+        let due = if closing { &mut self.next_close_ms } else { &mut self.next_report_ms };
+        if now_ms < *due || !(closing || news != self.told) {
             return None;
         }
+        *due = now_ms.saturating_add(REPEAT_MS);
         self.told = news;
-        self.next_message_ms = now_ms.saturating_add(REPEAT_MS);
         if closing {
             // From the first close on nothing may be taken from it again.
             self.returning = true;
@@ -153,7 +160,7 @@ impl Held {
 
     /// For the hello of a new connection, which starts the messages anew.
     pub(super) fn show(&mut self) -> (String, ShownGrant) {
-        self.next_message_ms = i64::MIN;
+        (self.next_report_ms, self.next_close_ms) = (i64::MIN, i64::MIN);
         let &mut Self { grant, amount, spent, estimated, .. } = self;
         (self.ledger.clone(), ShownGrant { grant, amount, spent, estimated })
     }
