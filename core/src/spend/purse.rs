@@ -329,6 +329,9 @@ impl Purse {
             for older in &mut self.held {
                 older.retiring = true;
             }
+            if !held.alive(now_ms) {
+                self.asking.in_vain(now_ms);
+            }
             held.carry_over(std::mem::take(&mut self.debt), std::mem::take(&mut self.unreported));
         } else {
             (held.retiring, held.returning) = (true, true);

@@ -80,6 +80,7 @@ impl Asking {
         self.answered = ask;
         self.asked = false;
         self.last = Some((now_ms, amount));
+        self.next_send_ms = i64::MIN;
         self.forget();
         true
     }
@@ -113,6 +114,7 @@ impl Asking {
             DeniedReason::Frozen => self.frozen_until_ms = Some(believed),
         }
         if matches!(reason, DeniedReason::Exhausted | DeniedReason::Frozen) {
+            self.next_send_ms = i64::MIN;
             (self.waiting, self.waited) = (None, None);
             return Wake::Waiting;
         }
@@ -127,6 +129,11 @@ impl Asking {
         if !state.frozen {
             self.frozen_until_ms = None;
         }
+    }
+
+    /// What was granted cannot be used here, since the clocks differ by more than is left: the next ask takes its time.
+    pub(super) fn in_vain(&mut self, now_ms: i64) {
+        self.next_send_ms = now_ms.saturating_add(UNAVAILABLE_MS);
     }
 
     /// A new connection: the ask goes out again.

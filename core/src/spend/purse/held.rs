@@ -97,7 +97,8 @@ impl Held {
         self.amount.minus(self.spent).minus(self.reserved)
     }
 
-    fn alive(&self, now_ms: i64) -> bool {
+    /// Whether requests may be admitted on it still.
+    pub(super) fn alive(&self, now_ms: i64) -> bool {
         now_ms < self.window_end_ms && now_ms < self.life_end_ms.saturating_sub(LIFE_MARGIN_MS)
     }
 
