@@ -51,3 +51,50 @@ pub fn output_tokens(request: Option<u64>, route: Option<u32>) -> u64 {
 pub fn worst_case(price: &Price, bounds: &Bounds, shape: &Shape, output: u64, n: u64) -> Nano {
     price.worst_case(input_tokens(bounds, shape), output.saturating_mul(n.max(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        context_window: 10_000,
+        tokens_per_kilobyte: Some(500),
+        per_request: 10,
+        per_message: 5,
+        per_tool: 100,
+        per_image: 1_000,
+    };
+
+    #[test]
+    fn input_is_bounded_by_bytes_and_constants_and_never_above_the_window() {
+        let shape = |bytes| Shape { bytes, messages: 2, tools: 1, images: 1, ..Shape::default() };
+        assert_eq!(input_tokens(&BOUNDS, &shape(2_001)), 1_001 + 10 + 10 + 100 + 1_000);
+        assert_eq!(input_tokens(&BOUNDS, &shape(1_000_000)), 10_000);
+        assert_eq!(input_tokens(&BOUNDS, &shape(u64::MAX)), 10_000);
+        assert_eq!(input_tokens(&BOUNDS, &Shape { opaque: true, ..shape(1) }), 10_000);
+        assert_eq!(input_tokens(&Bounds { tokens_per_kilobyte: None, ..BOUNDS }, &shape(1)), 10_000);
+        assert_eq!(input_tokens(&BOUNDS, &Shape { bytes: 1_000_000, texts: 3, ..Shape::default() }), 30_000);
+    }
+
+    #[test]
+    fn output_is_what_the_request_says_else_the_route_else_4096() {
+        assert_eq!(output_tokens(Some(7), Some(9)), 7);
+        assert_eq!(output_tokens(None, Some(9)), 9);
+        assert_eq!(output_tokens(None, None), 4096);
+    }
+
+    #[test]
+    fn the_worst_case_counts_every_completion_and_the_dearest_input() {
+        let price = Price {
+            input: Nano(1_000_000),
+            output: Nano(3_000_000),
+            cache_write: Nano(2_000_000),
+            per_request: Nano(5),
+            ..Price::default()
+        };
+        let shape = Shape { bytes: 200, ..Shape::default() };
+        assert_eq!(worst_case(&price, &BOUNDS, &shape, 100, 2), Nano(110 * 2 + 200 * 3 + 5));
+        assert_eq!(worst_case(&price, &BOUNDS, &shape, 100, 0), Nano(110 * 2 + 100 * 3 + 5), "one at least");
+        assert_eq!(worst_case(&price, &BOUNDS, &shape, u64::MAX, 2), Nano::MAX);
+    }
+}

@@ -174,3 +174,99 @@ pub fn taken(down: control::LedgerDown) -> Option<(String, In)> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    /// What travels is bytes.
+    fn over_the_wire<M: Message + Default>(message: &M) -> M {
+        M::decode(message.encode_to_vec().as_slice()).unwrap()
+    }
+
+    #[test]
+    fn what_a_ledger_tells_reaches_the_purse_whole() {
+        let to = |effect| down("b", "uid", 77, effect).map(|(to, m)| (to, taken(over_the_wire(&m)).unwrap()));
+        let incarnation = || "me".to_owned();
+        let granted =
+            Effect::Granted { incarnation: incarnation(), ask: 3, grant: 9, amount: Nano(5), life_end_ms: 88 };
+        let (ledger, window_end_ms) = ("uid".to_owned(), 77);
+        let made = Granted {
+            ledger,
+            grant: 9,
+            incarnation: incarnation(),
+            ask: 3,
+            amount: Nano(5),
+            window_end_ms,
+            life_end_ms: 88,
+        };
+        assert_eq!(to(granted), Some((incarnation(), ("b".to_owned(), In::Grant(made)))));
+        for reason in
+            [DeniedReason::Exhausted, DeniedReason::Contended, DeniedReason::Frozen, DeniedReason::Unavailable]
+        {
+            let (ask, fits) = (4, Nano(6));
+            let denied = Effect::Denied { incarnation: incarnation(), ask, reason, fits };
+            let arrives = In::Denied { incarnation: incarnation(), ask, reason, fits };
+            assert_eq!(to(denied), Some((incarnation(), ("b".to_owned(), arrives))));
+        }
+        let recall = Effect::Recall { incarnation: incarnation(), grant: 2 };
+        assert_eq!(to(recall).unwrap().1.1, In::Recall { ledger: "uid".into(), grant: 2 });
+        let closed = Effect::Closed { incarnation: incarnation(), ledger: Some("old".into()), grant: 2 };
+        assert_eq!(to(closed).unwrap().1.1, In::Closed { ledger: "old".into(), grant: 2 });
+        assert_eq!(to(Effect::StateChanged), None);
+    }
+
+    #[test]
+    fn what_a_purse_says_reaches_the_ledger_whole() {
+        let spending = || Spending {
+            ledger: "uid".into(),
+            grant: 2,
+            spent: Nano(7),
+            estimated: Nano(3),
+            bound_exceeded: vec!["m".into()],
+        };
+        let figures = Spent {
+            incarnation: "me".into(),
+            grant: 2,
+            spent: Nano(7),
+            estimated: Nano(3),
+            bound_exceeded: vec!["m".into()],
+        };
+        match over_the_wire(&up("b", Out::Report(spending()))).message.unwrap() {
+            ledger_up::Message::Report(r) => assert_eq!(report("me", r), Event::Report(figures.clone())),
+            other => panic!("{other:?}"),
+        }
+        match over_the_wire(&up("b", Out::Close(spending()))).message.unwrap() {
+            ledger_up::Message::Close(c) => assert_eq!(close("me", c), Event::Close(figures)),
+            other => panic!("{other:?}"),
+        }
+        match over_the_wire(&up("b", Out::Ask { id: 5, min: Nano(1), want: Nano(2) })).message.unwrap() {
+            ledger_up::Message::Ask(a) => {
+                let (pod, incarnation) = ("p".to_owned(), "me".to_owned());
+                assert_eq!(ask("p", "me", &a), Event::Ask { pod, incarnation, id: 5, min: Nano(1), want: Nano(2) });
+            }
+            other => panic!("{other:?}"),
+        }
+        let grant = ShownGrant { grant: 1, amount: Nano(9), spent: Nano(4), estimated: Nano(2) };
+        assert_eq!(shown(&over_the_wire(&held("b", "uid".into(), grant))), grant);
+    }
+
+    #[test]
+    fn where_a_budget_stands_reaches_the_purse() {
+        let figures = Figures {
+            limit: Nano(10),
+            spent: Nano(8),
+            remaining: Nano(2),
+            exhausted: true,
+            frozen: Some("why".into()),
+            denied_models: vec!["m".into()],
+            ..Figures::default()
+        };
+        let (budget, message) = taken(over_the_wire(&state("b", 77, &figures))).unwrap();
+        let In::State(told) = message else { panic!("{message:?}") };
+        assert_eq!((budget.as_str(), told.percent(), told.window_end_ms), ("b", 80, 77));
+        assert!(told.exhausted && told.frozen && told.denied_models.contains("m"));
+        assert_eq!((told.limit, told.remaining), (Nano(10), Nano(2)));
+    }
+}

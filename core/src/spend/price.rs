@@ -130,3 +130,56 @@ impl PricePart {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PRICE: Price = Price {
+        input: Nano(10),
+        output: Nano(20),
+        cache_read: Nano(1),
+        cache_write: Nano(12),
+        cache_write_1h: Nano(15),
+        per_request: Nano(0),
+    };
+
+    #[test]
+    fn a_cost_is_rounded_up_once() {
+        let price = Price { input: Nano(35_000_000), output: Nano(140_000_000), ..Price::default() };
+        assert_eq!(price.cost(&Usage { input: 1_000, output: 1, ..Usage::default() }), Nano(35_140));
+        let tiny = Price { input: Nano(1), output: Nano(1), ..Price::default() };
+        assert_eq!(
+            tiny.cost(&Usage { input: 1, output: 1, ..Usage::default() }),
+            Nano(1),
+            "two fractions make one nano-dollar"
+        );
+        assert_eq!(Price { per_request: Nano(7), ..tiny }.cost(&Usage::default()), Nano(7));
+    }
+
+    #[test]
+    fn an_operator_sets_anything_and_a_target_only_raises() {
+        let part = PricePart { input: Some(Nano(5)), output: Some(Nano(30)), ..PricePart::default() };
+        assert_eq!(part.over(&PRICE), Price { input: Nano(5), output: Nano(30), ..PRICE });
+        assert_eq!(part.raise(&PRICE), Price { output: Nano(30), ..PRICE });
+        let alone = part.alone();
+        assert_eq!((alone.cache_read, alone.cache_write, alone.cache_write_1h), (Nano(5), Nano(5), Nano(5)));
+        assert!(PricePart { input: Some(Nano::ZERO), ..PricePart::default() }.alone().is_free(), "an explicit 0");
+    }
+
+    proptest! {
+        #[test]
+        fn no_usage_within_the_bounds_costs_more_than_the_worst_case(
+            prices in prop::array::uniform6(0..10_u64.pow(12)),
+            parts in prop::array::uniform4(0..100_000_u64),
+            output in 0..100_000_u64,
+        ) {
+            let [input, out, cache_read, cache_write, cache_write_1h, per_request] = prices.map(Nano);
+            let price = Price { input, output: out, cache_read, cache_write, cache_write_1h, per_request };
+            let [plain, read, write, write_1h] = parts;
+            let usage = Usage { input: plain, output, cache_read: read, cache_write: write, cache_write_1h: write_1h };
+            prop_assert!(price.cost(&usage) <= price.worst_case(parts.iter().sum(), output));
+        }
+    }
+}

@@ -82,3 +82,112 @@ impl Window {
 pub fn time_zone_named(name: &str) -> Result<TimeZone, WindowError> {
     TimeZone::get(name).map_err(|_| WindowError::TimeZone(name.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(instant: &str) -> i64 {
+        instant.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn window(period: Period, zone: &str, now: &str) -> (String, String, String) {
+        let window = Window::at(period, zone, ms(now)).unwrap();
+        let text = |ms: i64| Timestamp::from_millisecond(ms).unwrap().to_string();
+        (window.id.clone(), text(window.start_ms), text(window.ends_ms()))
+    }
+
+    #[test]
+    fn windows_are_those_of_the_calendar_in_the_time_zone() {
+        for (period, zone, now, id, start, end) in [
+            (
+                Period::Daily,
+                "UTC",
+                "2026-11-20T07:15:00Z",
+                "2026-11-20",
+                "2026-11-20T00:00:00Z",
+                "2026-11-21T00:00:00Z",
+            ),
+            (
+                Period::Daily,
+                "Asia/Tokyo",
+                "2026-11-20T15:00:00Z",
+                "2026-11-21",
+                "2026-11-20T15:00:00Z",
+                "2026-11-21T15:00:00Z",
+            ),
+            (Period::Weekly, "UTC", "2026-11-22T23:59:59Z", "2026-W47", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z"),
+            (Period::Weekly, "UTC", "2026-11-23T00:00:00Z", "2026-W48", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
+            (Period::Weekly, "UTC", "2027-01-01T12:00:00Z", "2026-W53", "2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"),
+            (
+                Period::Monthly,
+                "America/New_York",
+                "2026-12-01T04:59:59Z",
+                "2026-11",
+                "2026-11-01T04:00:00Z",
+                "2026-12-01T05:00:00Z",
+            ),
+            (Period::Monthly, "UTC", "2028-02-29T10:00:00Z", "2028-02", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(window(period, zone, now), (id.into(), start.into(), end.into()), "{period:?} {zone} {now}");
+        }
+    }
+
+    #[test]
+    fn days_have_23_or_25_hours_when_clocks_change() {
+        let hours = |now: &str| {
+            let window = Window::at(Period::Daily, "Europe/Berlin", ms(now)).unwrap();
+            (window.ends_ms() - window.start_ms) / 3_600_000
+        };
+        assert_eq!(
+            (hours("2026-03-29T10:00:00Z"), hours("2026-10-25T10:00:00Z"), hours("2026-07-01T10:00:00Z")),
+            (23, 25, 24)
+        );
+        // In Beirut the day of the change has no midnight: it begins at one.
+        let (_, start, end) = window(Period::Daily, "Asia/Beirut", "2026-03-29T10:00:00Z");
+        assert_eq!((start.as_str(), end.as_str()), ("2026-03-28T22:00:00Z", "2026-03-29T21:00:00Z"));
+    }
+
+    #[test]
+    fn every_instant_lies_in_its_window_and_windows_meet() {
+        for period in [Period::Daily, Period::Weekly, Period::Monthly] {
+            let mut now = ms("2026-01-01T00:00:00Z");
+            for _ in 0..60 {
+                let window = Window::at(period, "America/Sao_Paulo", now).unwrap();
+                assert!(window.start_ms <= now && now < window.ends_ms() && !window.ended(now));
+                assert!(window.ended(window.ends_ms()));
+                let next = Window::at(period, "America/Sao_Paulo", window.ends_ms()).unwrap();
+                assert_eq!((next.start_ms, next.id != window.id), (window.ends_ms(), true));
+                assert_eq!(Window::at(period, "America/Sao_Paulo", window.ends_ms() - 1).unwrap(), window);
+                now = window.ends_ms();
+            }
+        }
+    }
+
+    #[test]
+    fn once_never_ends() {
+        let window = Window::at(Period::Once, "UTC", 5).unwrap();
+        assert_eq!((window.id.as_str(), window.ends_ms(), window.ended(i64::MAX - 1)), ("once", i64::MAX, false));
+    }
+
+    #[test]
+    fn an_unknown_time_zone_is_named() {
+        let error = Window::at(Period::Daily, "Mars/Olympus", 0).unwrap_err();
+        assert_eq!(error, WindowError::TimeZone("Mars/Olympus".into()));
+        assert!(matches!(Window::at(Period::Daily, "UTC", i64::MAX), Err(WindowError::Instant(_))));
+    }
+
+    #[test]
+    fn ledger_names_are_labels_and_differ() {
+        let of = |id: &str| Window { id: id.into(), ..Window::default() };
+        let name = of("2026-11").ledger_name("team", "budget");
+        assert!(
+            name.len() <= 63 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+            "{name}"
+        );
+        assert_eq!(of("2026-11").ledger_name("team", "budget"), name);
+        for other in [of("2026-12").ledger_name("team", "budget"), of("2026-11").ledger_name("teambud", "get")] {
+            assert_ne!(other, name);
+        }
+    }
+}
