@@ -126,6 +126,32 @@ fn a_file_that_cannot_be_read_keeps_its_resources() {
 }
 
 #[test]
+fn a_slip_outside_of_the_spec_takes_nothing_away() {
+    let selector = "period: Once, selector: {matchLabels: {team: a}}";
+    let documents = [route("r", "m"), BUDGET.replace("NAME", "b").replace("period: Monthly", selector)];
+    let in_team = |text: &String| text.replace("{name: r", "{namespace: team, name: r");
+    let good = folder(&documents.each_ref().map(in_team));
+    let (table, verdicts) = compile(&good.snapshot, &good.facts);
+    assert_eq!((table.namespace.as_str(), table.routes["r"].budgets.as_slice()), ("team", &["b".to_owned()][..]));
+    let last = good.remember(&verdicts);
+    for slip in [
+        "kind: CostBudget\n>kind: CostBudgets\n",
+        "name: r>nam: r",
+        "tollway.dev/v1alpha1>tollway.dev/v2",
+        "metadata>meta",
+        "spec>spek",
+    ] {
+        let (from, to) = slip.split_once('>').unwrap();
+        let text = documents.each_ref().map(in_team).join("\n---\n").replace(from, to);
+        let now = Folder::read(&[("f.yaml".to_owned(), text)].into(), &last);
+        let (kept, verdicts) = compile(&now.snapshot, &now.facts);
+        assert_eq!(kept, table, "{slip}");
+        assert!(!now.mistakes(&verdicts).is_empty());
+        assert_eq!(now.remember(&verdicts).clone(), last, "{slip}");
+    }
+}
+
+#[test]
 fn what_is_not_acted_on_yet_is_refused_or_left_out_by_name() {
     let refused = route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1}]\n  rules:");
     let (table, verdicts) = compiled(&[refused]);

@@ -35,6 +35,7 @@ struct Source {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LastGood {
+    namespace: String,
     resources: BTreeMap<String, Held>,
     config_maps: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -45,6 +46,8 @@ struct Held {
     kind: Kind,
     name: String,
     file: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
     generation: i64,
     spec: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +55,8 @@ struct Held {
 }
 
 impl Folder {
-    /// Reads files by name; a resource of a file that cannot be read keeps what was good before.
+    /// Reads files by name. While there is anything in a file that cannot be told to be a resource, the resources last seen in that file
+    /// stay as they were last good: a slip in a name or a kind must not take a route or a cap away.
     #[must_use]
     pub fn read(files: &BTreeMap<String, String>, last: &LastGood) -> Self {
         let mut folder = Self {
@@ -62,16 +66,16 @@ impl Folder {
             errors: Vec::new(),
             sources: BTreeMap::new(),
         };
-        let mut broken = BTreeSet::new();
         for (file, text) in files {
             let (documents, errors) = manifest::documents(file, text);
-            if !errors.is_empty() {
-                broken.insert(file.as_str());
-            }
             folder.errors.extend(errors);
             for document in documents {
                 folder.add(file, document, last);
             }
+        }
+        let broken: BTreeSet<String> = folder.errors.iter().map(|error| error.file.clone()).collect();
+        if folder.snapshot.namespace.is_empty() && !broken.is_empty() {
+            folder.snapshot.namespace.clone_from(&last.namespace);
         }
         if folder.snapshot.namespace.is_empty() {
             folder.snapshot.namespace = "default".to_owned();
@@ -109,14 +113,19 @@ impl Folder {
         let held = |(id, entry): (&Id, &Entry)| {
             let source = self.sources.get(id)?;
             let accepted = verdicts.get(id).and_then(|verdict| verdict.last_accepted.as_ref());
-            let accepted = accepted.map(|a| LastAccepted { generation: a.generation, spec: a.spec.to_value() });
-            let (kind, name, generation) = (id.kind, id.name.clone(), entry.generation);
-            Some((
-                id.to_string(),
-                Held { kind, name, file: source.file.clone(), generation, spec: source.spec.clone(), accepted },
-            ))
+            let held = Held {
+                kind: id.kind,
+                name: id.name.clone(),
+                file: source.file.clone(),
+                labels: entry.labels.clone(),
+                generation: entry.generation,
+                spec: source.spec.clone(),
+                accepted: accepted.map(|a| LastAccepted { generation: a.generation, spec: a.spec.to_value() }),
+            };
+            Some((id.to_string(), held))
         };
         LastGood {
+            namespace: self.snapshot.namespace.clone(),
             resources: self.snapshot.resources.iter().filter_map(held).collect(),
             config_maps: self.facts.config_maps.clone(),
         }
@@ -176,8 +185,8 @@ impl Folder {
     }
 
     /// Resources of files that could not be read stay as they were last good.
-    fn keep(&mut self, last: &LastGood, broken: &BTreeSet<&str>) {
-        for held in last.resources.values().filter(|held| broken.contains(held.file.as_str())) {
+    fn keep(&mut self, last: &LastGood, broken: &BTreeSet<String>) {
+        for held in last.resources.values().filter(|held| broken.contains(&held.file)) {
             let id = Id::new(held.kind, held.name.clone());
             if self.snapshot.resources.contains_key(&id) {
                 continue;
@@ -185,11 +194,12 @@ impl Folder {
             let accepted = held.accepted.as_ref();
             let accepted =
                 accepted.and_then(|a| Accepted::read(held.kind, &serde_json::to_value(a).unwrap_or_default()));
-            let message = format!("{} cannot be read: correct it; the last good version stays in force", held.file);
+            let message =
+                format!("is not found in {} while something in it cannot be read: correct the file", held.file);
             let entry = Entry {
                 created: None,
                 generation: held.generation,
-                labels: BTreeMap::new(),
+                labels: held.labels.clone(),
                 parsed: Parsed { spec: None, errors: vec![FieldError::new("spec", message)] },
                 last_accepted: accepted,
             };

@@ -13,7 +13,7 @@ fn yaml_files_hold_what_the_types_say() {
             std::fs::write(&path, &now).unwrap();
         }
         let held = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(held == now, "{} is not what the types say: run `UPDATE=1 cargo test -p tollway-crds`", path.display());
+        assert!(held == now, "{} is not what the types say: run `make crds`", path.display());
     }
 }
 

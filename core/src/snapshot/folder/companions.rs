@@ -44,7 +44,7 @@ pub fn header(manifest: &Value, namespace: &mut String) -> Vec<FieldError> {
         wrong.push(FieldError::new("metadata", "is missing: it must be given, with a name"));
         return wrong;
     };
-    wrong.extend(self::metadata(metadata));
+    wrong.extend(self::metadata(metadata, if of_ours { 63 } else { 253 }));
     match metadata.get("namespace").and_then(Value::as_str) {
         Some(named) if namespace.is_empty() => named.clone_into(namespace),
         Some(named) if named != namespace => wrong.push(FieldError::new(
@@ -56,7 +56,7 @@ pub fn header(manifest: &Value, namespace: &mut String) -> Vec<FieldError> {
     wrong
 }
 
-fn metadata(metadata: &Map<String, Value>) -> Vec<FieldError> {
+fn metadata(metadata: &Map<String, Value>, longest: usize) -> Vec<FieldError> {
     let mut wrong = Vec::new();
     let unknown = metadata.keys().filter(|field| !METADATA.contains(&field.as_str()));
     wrong.extend(unknown.map(|f| FieldError::new(format!("metadata.{f}"), "no such field: remove it")));
@@ -65,10 +65,10 @@ fn metadata(metadata: &Map<String, Value>) -> Vec<FieldError> {
     let outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if name.is_empty() {
         wrong.push(FieldError::new("metadata.name", "is missing: it must be given as text"));
-    } else if name.len() > 253 || !name.chars().all(inner) || !name.starts_with(outer) || !name.ends_with(outer) {
+    } else if name.len() > longest || !name.chars().all(inner) || !name.starts_with(outer) || !name.ends_with(outer) {
         wrong.push(FieldError::new(
             "metadata.name",
-            format!("{name:?} is no name: write lower case letters, digits, - and ."),
+            format!("{name:?} is no name: write lower case letters, digits, - and ., at most {longest} of them"),
         ));
     }
     for field in ["labels", "annotations"] {

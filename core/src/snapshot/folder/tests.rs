@@ -28,7 +28,7 @@ fn what_has_no_place_is_named_with_file_and_line() {
         [
             "f.yaml:2: kind: apps/v1 Deployment has no place here: use tollway.dev/v1alpha1 ModelRoute, EmbeddingEndpoint or CostBudget, or v1 Secret or ConfigMap",
             "f.yaml:9: data.a: is not base64: encode it, or use stringData",
-            "f.yaml:14: metadata.name: \"UP\" is no name: write lower case letters, digits, - and .",
+            "f.yaml:14: metadata.name: \"UP\" is no name: write lower case letters, digits, - and ., at most 63 of them",
             "f.yaml:15: metadata.nam: no such field: remove it",
             "f.yaml:18: a manifest is a group of fields: apiVersion, kind, metadata and spec",
         ]
