@@ -7,9 +7,17 @@ use std::fmt;
 pub const NANOS_PER_DOLLAR: u64 = 1_000_000_000;
 
 /// An amount of money in nano-dollars (1 USD = 1 000 000 000). Additions saturate: an amount too large to hold is never small.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Nano(pub u64);
+
+/// Kubernetes keeps an integer above `i64::MAX` as a float, which would make a ledger unreadable: an amount above nine billion
+/// dollars is written as the largest that is kept.
+impl Serialize for Nano {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0.min(i64::MAX.unsigned_abs()))
+    }
+}
 
 /// Why a decimal amount could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +103,12 @@ mod tests {
             let amount: Nano = text.parse().unwrap();
             assert_eq!((amount, amount.to_string().as_str()), (Nano(nanos), shown));
         }
+    }
+
+    #[test]
+    fn what_is_stored_is_an_integer_that_kubernetes_keeps() {
+        assert_eq!(serde_json::to_string(&Nano(35)).unwrap(), "35");
+        assert_eq!(serde_json::to_string(&Nano::MAX).unwrap(), i64::MAX.to_string());
     }
 
     #[test]

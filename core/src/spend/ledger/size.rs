@@ -34,7 +34,7 @@ impl LedgerState {
         }
         let (free, min) = (self.free(), min.max(Nano(1)));
         let amount = if self.observe {
-            want.max(min)
+            want.min(self.effective_cap()).max(min)
         } else if min <= free {
             self.amount(now, pod, free, min, want)
         } else if min <= fits {

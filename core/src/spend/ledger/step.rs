@@ -3,9 +3,10 @@
 use super::super::nano::Nano;
 use super::state::LedgerState;
 use super::{Adjustment, Effect, Event, Transition};
+use std::collections::BTreeSet;
 
-/// How long a dead incarnation is remembered; no message is under way longer than a grant lives.
-const TOMBSTONE_MS: i64 = 2 * super::LIFE_MS;
+/// How long an incarnation is remembered that is dead, or holds nothing and is silent; no message is under way longer than a grant lives.
+const REMEMBERED_MS: i64 = 2 * super::LIFE_MS;
 
 /// What proxies and thresholds act on; a change of it is told.
 type Told = (Nano, bool, usize, bool, u32);
@@ -19,7 +20,11 @@ impl LedgerState {
             Event::Ask { pod, incarnation, id, min, want } => self.ask(now_ms, pod, incarnation, *id, *min, *want),
             Event::Report(spent) => self.report(spent),
             Event::Close(spent) => self.close(spent),
-            Event::PodGone { pod } => self.bury(now_ms, pod, None),
+            Event::PodGone { pod } => {
+                let transition = self.bury(now_ms, pod, None);
+                self.burns.remove(pod);
+                transition
+            }
             Event::Tick => self.tick(now_ms),
             Event::SetCap { cap, observe } => self.set_cap(now_ms, *cap, *observe),
             Event::SetInfrastructure { amount } => {
@@ -45,7 +50,9 @@ impl LedgerState {
     fn tick(&mut self, now_ms: i64) -> Transition {
         let mut transition = self.burn_where(|grant| grant.life_end_ms <= now_ms);
         let known = self.holders.len();
-        self.holders.retain(|_, h| h.dead_at_ms.is_none_or(|at| now_ms - at < TOMBSTONE_MS));
+        let recent = |at: i64| now_ms.saturating_sub(at) < REMEMBERED_MS;
+        let holds: BTreeSet<&str> = self.grants.values().map(|g| g.incarnation.as_str()).collect();
+        self.holders.retain(|name, h| holds.contains(name.as_str()) || recent(h.dead_at_ms.unwrap_or(h.seen_at_ms)));
         transition.persist |= self.holders.len() != known;
         transition
     }

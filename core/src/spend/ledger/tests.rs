@@ -188,6 +188,19 @@ fn a_life_that_ended_burns_and_is_an_hour_long() {
 }
 
 #[test]
+fn whoever_holds_nothing_and_is_silent_is_forgotten_after_a_while() {
+    let mut ledger = ledger(100);
+    ledger.step(NOW, &ask("a", 1, 10, 20));
+    ledger.step(NOW, &hello("pod of b", "b", vec![]));
+    ledger.step(NOW, &Event::PodGone { pod: "pod of a".into() });
+    ledger.step(NOW, &ask("c", 1, 10, 20));
+    ledger.step(NOW + 2 * LIFE_MS - 1, &Event::Tick);
+    assert_eq!(ledger.holders.len(), 3);
+    ledger.step(NOW + 2 * LIFE_MS, &Event::Tick);
+    assert_eq!((ledger.holders.len(), ledger.burns.len()), (0, 1), "what c held was burned");
+}
+
+#[test]
 fn a_lowered_cap_grants_nothing_recalls_and_bounds_by_what_is_committed() {
     let mut ledger = ledger(100);
     ledger.step(NOW, &ask("a", 1, 40, 40));
@@ -288,7 +301,7 @@ fn a_window_that_ended_grants_nothing_and_still_settles() {
 fn observing_never_denies() {
     let mut ledger = ledger(10);
     ledger.step(NOW, &Event::SetCap { cap: Nano(10), observe: true });
-    assert_eq!(granted(&ledger.step(NOW, &ask("a", 1, 50, 80))).1, 80);
+    assert_eq!(granted(&ledger.step(NOW, &ask("a", 1, 50, 80))).1, 50);
     ledger.step(NOW, &Event::Close(spent("a", 1, 60)));
     assert_eq!(ledger.figures().percent, 600);
 }

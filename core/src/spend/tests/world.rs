@@ -291,6 +291,9 @@ impl World {
         let now = self.now + op.skew;
         loop {
             let (next, transition) = ledger::fold(&known.1, now, events);
+            let amounts = |s: &LedgerState| (s.committed(), s.figures().spent, s.burned, s.estimated, s.next_grant);
+            let (again, _) = ledger::fold(&next, now, events);
+            assert_eq!(amounts(&again), amounts(&next), "{events:?} applied once more");
             if !transition.persist {
                 known.1 = next;
                 self.release(window, transition.effects);
