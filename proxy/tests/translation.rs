@@ -4,6 +4,8 @@
 //! `upstream-response.json` or `upstream-stream.jsonl` (one frame a line). Everything else in it is the outcome; after a
 //! wanted change, `UPDATE_CORPUS=1 cargo test -p tollway-proxy --test translation` writes it anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use http::HeaderMap;

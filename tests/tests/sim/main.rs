@@ -3,6 +3,7 @@
 
 mod binary;
 mod boto3;
+mod corpus;
 mod faults;
 mod model;
 mod openai;

@@ -18,10 +18,6 @@ impl<'a> Node<'a> {
         Self { raw, path: path.into() }
     }
 
-    pub(super) fn raw(&self) -> &'a str {
-        self.raw.get()
-    }
-
     pub(super) fn json(&self) -> Json {
         Json::from(self.raw)
     }

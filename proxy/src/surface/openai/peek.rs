@@ -65,8 +65,14 @@ impl<'a> Top<'a> {
         let text = std::str::from_utf8(body).map_err(|e| {
             ApiError::invalid(format!("the body is not UTF-8: byte {} is wrong; send JSON in UTF-8", e.valid_up_to()))
         })?;
-        if text.trim_ascii().is_empty() {
-            return Err(ApiError::invalid("the body is empty; send a JSON object with model and messages"));
+        match text.trim_ascii().as_bytes().first() {
+            Some(b'{') => {}
+            None => return Err(ApiError::invalid("the body is empty; send a JSON object with model and messages")),
+            Some(_) => {
+                return Err(ApiError::invalid(
+                    "the body is not a JSON object; it must begin with { and name model and messages",
+                ));
+            }
         }
         let at = Cell::new(None);
         let mut reader = serde_json::Deserializer::from_str(text);
