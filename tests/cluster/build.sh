@@ -45,7 +45,7 @@ mkdir -p "$folder"
 exec 9>"$folder/.lock"
 flock --nonblock 9 || { say "another run is building it; waiting"; flock 9; }
 
-export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOTOOLCHAIN=${GOTOOLCHAIN:-auto}
+export CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false"
 log=$folder/build.log
 
 # Runs a build with its output in the log, and says every 15 seconds that it still runs.
