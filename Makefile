@@ -101,5 +101,6 @@ e2e: build ## only the tests that cross crates: real API server and simulators a
 bench: ## CPU time a request against a bare hyper proxy and nginx (ratios; BENCH_JSON=file writes them too)
 	@tests/packages.sh bench
 	$(call step,building with optimisation (about 8 minutes the first time))
-	cargo build --locked --release -p tollway-proxy -p tollway-tests --bins
+	cargo build --locked --release -p tollway-proxy
+	cargo build --locked --release -p tollway-tests --bin tollway-bench
 	@$(CARGO_TARGET_DIR)/release/tollway-bench

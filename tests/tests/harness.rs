@@ -1,4 +1,5 @@
-//! The cluster harness itself: a real API server starts, takes our CRDs, judges by their CEL rules, binds tokens to Pods, survives an outage.
+//! The harness itself: a real API server starts, takes our CRDs, judges by their CEL rules, binds tokens to Pods, survives an outage; a
+//! program starts, is paused, killed and started again.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -6,6 +7,8 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use tollway_crds::ModelRoute;
 use tollway_tests::cluster::{AUDIENCE, Cluster};
+use tollway_tests::process::Proxy;
+use tollway_tests::{http, scratch};
 
 const ROUTE: &str = r#"
 apiVersion: tollway.dev/v1alpha1
@@ -105,6 +108,32 @@ async fn what_was_written_survives_an_outage_of_the_api_server() {
 
     cluster.start_api_server().await;
     assert_eq!(maps.get("kept").await.unwrap().name_any(), "kept");
+}
+
+#[tokio::test]
+async fn a_proxy_is_started_paused_killed_and_started_again() {
+    let folder = scratch::folder("manifests");
+    std::fs::write(folder.join("route.yaml"), ROUTE).unwrap();
+    let mut proxy = Proxy::standalone(&folder).await;
+    let reply = proxy.chat("assistant", "hi").await.ok();
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "hello");
+    assert!(proxy.process.resident_bytes() > 0);
+
+    let mut stream = proxy.chat_stream("assistant", "hi").await;
+    assert_eq!(stream.rest().await.unwrap().last().unwrap(), "[DONE]");
+
+    proxy.process.pause();
+    let hung = tokio::time::timeout(std::time::Duration::from_millis(200), http::try_get(&proxy.admin)).await;
+    assert!(hung.is_err(), "a paused process answers nothing");
+    proxy.process.resume();
+    proxy.ready().await;
+
+    let before = proxy.process.pid();
+    proxy.restart().await;
+    assert_ne!(proxy.process.pid(), before);
+
+    proxy.process.terminate();
+    assert!(proxy.process.exited().await.success(), "{}", proxy.process.log());
 }
 
 async fn review(client: &Client, token: &str, audience: &str) -> TokenReviewStatus {

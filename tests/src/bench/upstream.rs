@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -40,9 +40,12 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<B
         let response = Response::builder().header("content-type", "application/json");
         return Ok(response.body(Full::new(Bytes::from_static(PLAIN.as_bytes())).boxed())?);
     }
-    // One frame an event, as a model sends them.
+    // Yielding after each event makes each a write of its own, as with a model that thinks in between.
     let events = std::iter::repeat_n(EVENT, EVENTS).chain([LAST, USAGE, "[DONE]"]);
-    let frames = events.map(|e| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("data: {e}\n\n")))));
+    let frames = stream::iter(events).then(async |event| {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(Frame::data(Bytes::from(format!("data: {event}\n\n"))))
+    });
     let response = Response::builder().header("content-type", "text/event-stream");
-    Ok(response.body(StreamBody::new(stream::iter(frames)).boxed())?)
+    Ok(response.body(BodyExt::boxed(StreamBody::new(frames)))?)
 }
