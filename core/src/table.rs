@@ -279,7 +279,7 @@ pub struct Timeouts {
 
 /// Who may call a route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Auth {
     /// One key a client; the Secret's keys are the client names.
     ApiKeys {

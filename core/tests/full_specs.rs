@@ -1,0 +1,58 @@
+//! Every field that the resources have, in one manifest a kind: of the right form, valid, and each field that is not acted on yet named.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use tollway_core::{
+    compile::{InForce, Verdict, compile},
+    manifest::{Id, Kind},
+    snapshot::{Folder, LastGood},
+};
+
+const SPECS: &str = include_str!("full_specs.yaml");
+
+fn fields(errors: &[tollway_core::manifest::FieldError]) -> Vec<&str> {
+    errors.iter().map(|error| error.field.as_str()).collect()
+}
+
+#[test]
+fn every_field_is_acted_on_or_named() {
+    let folder = Folder::read(&[("full_specs.yaml".to_owned(), SPECS.to_owned())].into(), &LastGood::default());
+    assert!(folder.errors.is_empty(), "{:?}", folder.errors);
+    let (table, verdicts) = compile(&folder.snapshot, &folder.facts);
+    let verdict = |kind, name: &str| -> &Verdict { &verdicts[&Id::new(kind, name)] };
+    for (id, verdict) in &verdicts {
+        assert!(verdict.errors.is_empty(), "{id}: {:?}", verdict.errors);
+    }
+
+    let route = verdict(Kind::ModelRoute, "everything");
+    assert_eq!(fields(&route.refused), ["spec.rateLimits", "spec.auth.jwt"]);
+    let left_out = [
+        "spec.cache",
+        "spec.system",
+        "spec.targets[2]",
+        "spec.targets[3]",
+        "spec.targets[4]",
+        "spec.rules[0].when.prompt",
+    ];
+    assert_eq!(fields(&route.ignored), left_out);
+    assert_eq!(route.in_force, InForce::Nothing);
+
+    let endpoint = verdict(Kind::EmbeddingEndpoint, "everything");
+    assert_eq!(fields(&endpoint.refused), ["spec"]);
+    assert_eq!(endpoint.models, ["BAAI/bge-m3"], "its name is claimed all the same");
+
+    let budget = verdict(Kind::CostBudget, "everything");
+    assert_eq!(
+        fields(&budget.refused),
+        [
+            "spec.perUser",
+            "spec.perClient",
+            "spec.awsBudget",
+            "spec.thresholds[0].actions",
+            "spec.thresholds[1].actions"
+        ]
+    );
+
+    let served = verdict(Kind::ModelRoute, "everything-served");
+    assert_eq!((served.in_force, served.ignored.len(), served.refused.len()), (InForce::Current, 0, 0));
+    insta::assert_json_snapshot!(table);
+}
