@@ -2,7 +2,7 @@
 
 mod relay;
 
-pub use relay::{Pace, Relay, Running};
+pub use relay::{KEEP_ALIVE, Pace, Relay, Running};
 
 use crate::server::Busy;
 use bytes::Bytes;

@@ -1,7 +1,17 @@
-//! Routes, targets and tables for tests: everything at its default but what the test is about.
+//! What tests of the request path stand on: routes and tables at their defaults, an upstream that misbehaves on request, a running proxy.
+
+mod running;
+mod upstream;
+
+pub use running::{Running, read};
+pub use upstream::{Act, Upstream, completion, stream};
 
 use std::collections::BTreeMap;
-use tollway_core::table::{CircuitBreaker, Defaults, Retry, Route, Rule, Target, Timeouts, Weighted};
+use tollway_core::spend::{Nano, Price};
+use tollway_core::table::{
+    Bounds, Budget, CircuitBreaker, Defaults, Mode, OnExhausted, OpenAi, Period, Provider, Retry, Route, Rule, Simulated,
+    Table, Target, Timeouts, Weighted,
+};
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.
 pub fn route(targets: BTreeMap<String, Target>, order: Vec<&str>) -> Route {
@@ -23,5 +33,62 @@ pub fn route(targets: BTreeMap<String, Target>, order: Vec<&str>) -> Route {
         },
         budgets: vec![],
         auth: None,
+    }
+}
+
+/// A route `assistant` over targets in their order of trial.
+pub fn assistant(targets: Vec<(&str, Target)>) -> Route {
+    let order = targets.iter().map(|(name, _)| *name).collect();
+    route(targets.iter().map(|(name, target)| ((*name).to_owned(), target.clone())).collect(), order)
+}
+
+/// A table that serves `route` as `assistant`.
+pub fn table(route: Route) -> Table {
+    Table {
+        namespace: "team".to_owned(),
+        models: BTreeMap::from([("assistant".to_owned(), "assistant".to_owned())]),
+        routes: BTreeMap::from([("assistant".to_owned(), route)]),
+        budgets: BTreeMap::new(),
+    }
+}
+
+/// A target at an OpenAI-compatible server.
+pub fn openai(upstream: &Upstream) -> Target {
+    let base_url = format!("http://{}/v1", upstream.address);
+    target(Provider::OpenAi(OpenAi { base_url, model: Some("llama".to_owned()), api_key: None, loopback: true }))
+}
+
+/// A target that says `reply` at once.
+pub fn simulated(reply: &str) -> Target {
+    let reply = reply.to_owned();
+    target(Provider::Simulated(Simulated { reply, first_token_ms: 0, tokens_per_second: 0, fail_every: 0 }))
+}
+
+fn target(provider: Provider) -> Target {
+    let bounds = Bounds {
+        context_window: 8_000,
+        tokens_per_kilobyte: Some(1000),
+        per_request: 10,
+        per_message: 10,
+        per_tool: 100,
+        per_image: 1_000,
+    };
+    Target { provider, price: None, bounds, max_concurrent: None }
+}
+
+/// One cent for a thousand tokens in, two for a thousand out.
+pub fn priced(target: Target) -> Target {
+    let price = Price { input: Nano(10_000_000_000), output: Nano(20_000_000_000), ..Price::default() };
+    Target { price: Some(price), ..target }
+}
+
+/// A budget that never renews.
+pub fn budget(dollars: u64) -> Budget {
+    Budget {
+        limit: Nano(dollars * 1_000_000_000),
+        period: Period::Once,
+        time_zone: "UTC".to_owned(),
+        mode: Mode::Enforce,
+        on_exhausted: OnExhausted::Block,
     }
 }

@@ -6,7 +6,7 @@ mod respond;
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
 use crate::auth;
-use crate::body::{Body, Pace};
+use crate::body::{Body, KEEP_ALIVE, Pace};
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
@@ -46,11 +46,13 @@ pub struct Options {
     pub body_limit: usize,
     /// What targets without `loopback: true` may reach: `Guarded` in a cluster, `Loopback` in standalone.
     pub policy: Policy,
+    /// Silence after which a stream's client hears that the answer still runs.
+    pub keep_alive: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_limit: 20 * 1024 * 1024, policy: Policy::Guarded }
+        Self { body_limit: 20 * 1024 * 1024, policy: Policy::Guarded, keep_alive: KEEP_ALIVE }
     }
 }
 
@@ -112,7 +114,8 @@ async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> 
     let job = Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, ends };
     let answer = attempts(proxy, &job, route, state, &order, entry).await?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
-    let pace = Pace { idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
+    let keep_alive = proxy.options.keep_alive;
+    let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
     Ok(Reply::of(answer, dialect, pace, &head.headers))
 }
 
@@ -228,3 +231,6 @@ fn no_rule(route: &str) -> ApiError {
     let message = format!("no rule of route {route:?} matches this request; a rule without `when` would");
     ApiError::new(Code::ModelNotFound, message).param("model")
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,11 +17,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// Silence after which the client hears that the answer still runs.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How long a stream may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
+    /// Silence after which the client hears that the answer still runs.
+    pub keep_alive: Duration,
     /// Silence of the upstream.
     pub idle: Duration,
     /// When the whole request is over.
@@ -94,7 +96,7 @@ impl Relay {
         loop {
             let now = Instant::now();
             let idle_at = *self.waiting.get_or_insert(now) + self.pace.idle;
-            let speak_at = *self.quiet.get_or_insert(now) + KEEP_ALIVE;
+            let speak_at = *self.quiet.get_or_insert(now) + self.pace.keep_alive;
             let late = |what: &str| ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, what);
             if now >= idle_at {
                 return Poll::Ready(
