@@ -9,8 +9,8 @@ pub use upstream::{Act, Upstream, completion, stream};
 use std::collections::BTreeMap;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::{
-    Bounds, Budget, CircuitBreaker, Defaults, Mode, OnExhausted, OpenAi, Period, Provider, Retry, Route, Rule, Simulated,
-    Table, Target, Timeouts, Weighted,
+    Bounds, Budget, CircuitBreaker, Defaults, Mode, OnExhausted, OpenAi, Period, Provider, Retry, Route, Rule,
+    Simulated, Table, Target, Timeouts, Weighted,
 };
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.

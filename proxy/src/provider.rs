@@ -132,6 +132,15 @@ impl Source {
         }
     }
 
+    /// Whether an event of our own may follow what the client got so far.
+    #[must_use]
+    pub const fn is_between_events(&self) -> bool {
+        match self {
+            Self::Passed(passed) => passed.is_between_events(),
+            Self::Translated(_) | Self::Pretended(_) => true,
+        }
+    }
+
     /// Reads on to the end for nothing but the usage.
     pub async fn drain(&mut self) -> Option<Usage> {
         loop {

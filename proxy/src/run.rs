@@ -110,7 +110,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     tokio::spawn(admin::serve(admin_listener, Arc::new(page)));
     tracing::info!(listen = %listener.local_addr()?, %admin, ready = parts.live.load().is_some(), "serving");
 
-    let options = Options { body_limit: max_body, policy };
+    let options = Options { body_limit: max_body, policy, ..Options::default() };
     let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, options);
     let (told, stopping) = watch::channel(false);
     let until = async move {

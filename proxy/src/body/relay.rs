@@ -136,11 +136,16 @@ impl Relay {
 
     /// The answer broke: one error event, no done marker, charged in full.
     fn cut(&mut self, attempt: Attempt, error: &ApiError) -> Bytes {
-        if let Some(Running { source: _, metered, mut entry }) = self.running.take() {
+        let mut event = Vec::new();
+        if let Some(Running { source, metered, mut entry }) = self.running.take() {
+            if !source.is_between_events() {
+                event.push(b'\n');
+            }
             entry.cost = metered.end(attempt, Money::InFull);
             (entry.outcome, entry.code) = (Outcome::Cut, Some(error.code));
         }
-        self.dialect.stream_error(error)
+        event.extend_from_slice(&self.dialect.stream_error(error));
+        event.into()
     }
 }
 

@@ -58,13 +58,15 @@ pub struct Passed {
     body: Incoming,
     meter: Meter,
     ended: bool,
+    /// What the client got ends where an event ends.
+    between_events: bool,
 }
 
 impl Passed {
     /// `strip_usage` when the client did not ask for the usage chunk that we asked for.
     #[must_use]
     pub fn new(body: Incoming, strip_usage: bool) -> Self {
-        Self { body, meter: Meter::new(strip_usage), ended: false }
+        Self { body, meter: Meter::new(strip_usage), ended: false, between_events: true }
     }
 
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -81,12 +83,18 @@ impl Passed {
                 return Poll::Ready(Step::Failed(error.clone()));
             }
             if !bytes.is_empty() {
+                self.between_events = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
                 return Poll::Ready(Step::Bytes(bytes));
             }
         }
         // Some servers close a complete answer without the marker.
         let complete = self.meter.is_done() || self.meter.is_finished();
         Poll::Ready(if complete { Step::End } else { Step::Failed(truncated("it ended without a finish reason")) })
+    }
+
+    #[must_use]
+    pub const fn is_between_events(&self) -> bool {
+        self.between_events
     }
 
     #[must_use]

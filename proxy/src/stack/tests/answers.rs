@@ -4,8 +4,8 @@ use super::*;
 use crate::source::Secrets;
 use crate::stack::Options;
 use std::collections::BTreeMap;
-use tollway_core::table::{Auth, SecretKey};
 use tollway_core::table::Provider;
+use tollway_core::table::{Auth, SecretKey};
 
 #[tokio::test]
 async fn a_plain_answer_passes_through_byte_for_byte_and_says_where_it_came_from() {
@@ -66,7 +66,7 @@ async fn a_wrong_request_gets_one_clear_error_in_the_dialect() {
         (post("{"), 400, "invalid_request"),
         (post(""), 400, "invalid_request"),
         (post(r#"{"model":"assistant"}"#), 400, "invalid_request"),
-        (post(r#"{"model":"nobody","messages":[]}"#), 404, "model_not_found"),
+        (post(r#"{"model":"nobody","messages":[{"role":"user","content":"hi"}]}"#), 404, "model_not_found"),
         (proxy.chat(",\"max_tokens\":-1"), 400, "invalid_request"),
         (proxy.chat(",\"n\":2"), 400, "unsupported_field"),
         (typed(post(good), "text/plain"), 415, "invalid_request"),

@@ -29,7 +29,9 @@ async fn failures_before_the_first_byte_go_to_the_next_target() {
 #[tokio::test]
 async fn the_clients_own_mistakes_stop_and_come_back_in_its_dialect() {
     let body = r#"{"error":{"message":"too long","code":"context_length_exceeded","param":"messages"}}"#;
-    for (status, code) in [(400, "context_length_exceeded"), (404, "context_length_exceeded"), (422, "context_length_exceeded")] {
+    for (status, code) in
+        [(400, "context_length_exceeded"), (404, "context_length_exceeded"), (422, "context_length_exceeded")]
+    {
         let (proxy, _upstream) = over_two(vec![Act::Status(status, body, vec![])]).await;
         let answer = proxy.ask().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code));

@@ -49,7 +49,11 @@ async fn what_never_ran_costs_nothing_and_what_broke_costs_its_bound() {
     ] {
         let upstream = Upstream::start(vec![act.clone()]).await;
         let proxy = bound(100, vec![("first", priced(openai(&upstream)))]).await;
-        if streamed { proxy.stream().await } else { proxy.ask().await };
+        if streamed {
+            proxy.stream().await
+        } else {
+            proxy.ask().await
+        };
         // The bound: at most 4096 tokens out, and more in than were sent.
         let at_least = Nano(4096 * 20_000);
         let view = settled(&proxy, |view| is_free || view.spent > at_least).await;

@@ -69,10 +69,10 @@ impl Meter {
         self.error.as_ref()
     }
 
-    /// Takes the next bytes off the upstream and gives what the client shall get now. Nothing is held back unless the
-    /// usage chunk must be taken out; then at most the line that has not ended.
+    /// Takes the next bytes off the upstream and gives what the client shall get now: whole lines. The line that has not
+    /// ended is held back, so that an upstream that breaks off leaves the client no half line.
     pub fn feed(&mut self, chunk: &Bytes) -> Bytes {
-        if !self.strip_usage {
+        if !self.strip_usage && self.line.is_empty() && chunk.ends_with(b"\n") {
             self.read(chunk, &mut |_| {});
             return chunk.clone();
         }
@@ -85,7 +85,7 @@ impl Meter {
     pub fn end(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.line);
         let keep = self.too_long || self.keeps(&held);
-        if keep && self.strip_usage && !self.too_long { held.freeze() } else { Bytes::new() }
+        if keep && !self.too_long { held.freeze() } else { Bytes::new() }
     }
 
     fn read(&mut self, mut rest: &[u8], pass: &mut dyn FnMut(&[u8])) {
