@@ -1,8 +1,11 @@
 //! `Aws`: a target and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
 
-use super::endpoint::{endpoint, path};
+use super::endpoint::{configured, path, regional};
 use super::sign::sign_request;
 use crate::chat::{ErrorKind, UpstreamError};
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
+use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -59,6 +62,10 @@ pub struct Aws {
 #[derive(Debug)]
 struct Loaded {
     config: SdkConfig,
+    /// The address that environment or profile set for every region.
+    endpoint: Option<String>,
+    /// Where targets are that do not say it; asked for at the first one.
+    default_region: OnceCell<Option<Region>>,
     /// A Bedrock API key, used in place of signatures.
     bearer: Option<HeaderValue>,
     own: Arc<Fresh>,
@@ -80,10 +87,16 @@ impl Aws {
         stream: bool,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, AwsError> {
-        let loaded = self.loaded.get_or_init(Loaded::from_environment).await;
-        let default_region = loaded.config.region().map(Region::as_ref);
-        let region = target.region.as_deref().or(default_region).ok_or(AwsError::NoRegion)?;
-        let uri = format!("{}{}", endpoint(&loaded.config, region), path(&target.model_id, stream));
+        let loaded = self.loaded.get_or_init(|| Loaded::from_environment(target.region.clone())).await;
+        let region = match &target.region {
+            Some(region) => region.as_str(),
+            None => loaded.default_region().await.ok_or(AwsError::NoRegion)?,
+        };
+        let path = path(&target.model_id, stream);
+        let uri = match &loaded.endpoint {
+            Some(endpoint) => format!("{endpoint}{path}"),
+            None => format!("{}{path}", regional(&loaded.config, region)),
+        };
         let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
         let mut request = Request::post(uri)
             .header(header::CONTENT_TYPE, "application/json")
@@ -104,8 +117,17 @@ impl Aws {
 }
 
 impl Loaded {
-    async fn from_environment() -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    /// `nearby` is the region of the target at hand. Token exchanges need some region; asking the machine for one, as
+    /// the default chain would in the end, takes seconds where there is nobody to ask.
+    async fn from_environment(nearby: Option<String>) -> Self {
+        let said = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new());
+        let region = match nearby {
+            Some(nearby) => said.or_else(Region::new(nearby)),
+            None => said.or_default_provider(),
+        };
+        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let endpoint = configured(&config);
         let bearer = std::env::var("AWS_BEARER_TOKEN_BEDROCK").ok().filter(|token| !token.is_empty());
         let bearer = bearer.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let bearer = bearer.map(|mut value| {
@@ -113,7 +135,12 @@ impl Loaded {
             value
         });
         let own = Arc::new(Fresh::new(String::new(), config.credentials_provider()));
-        Self { config, bearer, own, roles: Mutex::default() }
+        Self { config, endpoint, default_region: OnceCell::new(), bearer, own, roles: Mutex::default() }
+    }
+
+    async fn default_region(&self) -> Option<&str> {
+        let ask = || async { aws_config::default_provider::region::default_provider().region().await };
+        self.default_region.get_or_init(ask).await.as_ref().map(Region::as_ref)
     }
 
     /// Credentials of a role, assumed with the process's own.

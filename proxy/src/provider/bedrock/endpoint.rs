@@ -4,22 +4,21 @@ use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 use std::fmt::Write as _;
 
-/// The address without a trailing slash. `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` wins over `AWS_ENDPOINT_URL`, both over the
-/// same settings in the profile, and all of them over the region's own address.
-pub(super) fn endpoint(config: &SdkConfig, region: &str) -> String {
-    configured(config).unwrap_or_else(|| {
-        let fips = if config.use_fips() == Some(true) { "-fips" } else { "" };
-        let domain = match (region.starts_with("cn-"), config.use_dual_stack() == Some(true)) {
-            (false, false) => "amazonaws.com",
-            (false, true) => "api.aws",
-            (true, false) => "amazonaws.com.cn",
-            (true, true) => "api.amazonwebservices.com.cn",
-        };
-        format!("https://bedrock-runtime{fips}.{region}.{domain}")
-    })
+/// The region's own address.
+pub(super) fn regional(config: &SdkConfig, region: &str) -> String {
+    let fips = if config.use_fips() == Some(true) { "-fips" } else { "" };
+    let domain = match (region.starts_with("cn-"), config.use_dual_stack() == Some(true)) {
+        (false, false) => "amazonaws.com",
+        (false, true) => "api.aws",
+        (true, false) => "amazonaws.com.cn",
+        (true, true) => "api.amazonwebservices.com.cn",
+    };
+    format!("https://bedrock-runtime{fips}.{region}.{domain}")
 }
 
-fn configured(config: &SdkConfig) -> Option<String> {
+/// The address that somebody set, without a trailing slash. `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` wins over
+/// `AWS_ENDPOINT_URL`, and both over the same settings in the profile.
+pub(super) fn configured(config: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id("Bedrock Runtime")
         .env("AWS_ENDPOINT_URL")
@@ -51,6 +50,7 @@ pub fn path(model_id: &str, stream: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_types::service_config::LoadServiceConfig;
 
     #[test]
     fn colons_and_slashes_of_an_id_are_part_of_one_segment() {
@@ -64,9 +64,28 @@ mod tests {
     #[test]
     fn regions_have_their_own_address() {
         let config = SdkConfig::builder().build();
-        assert_eq!(endpoint(&config, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
-        assert_eq!(endpoint(&config, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
-        let config = SdkConfig::builder().endpoint_url("http://127.0.0.1:4000/").build();
-        assert_eq!(endpoint(&config, "eu-west-1"), "http://127.0.0.1:4000");
+        assert_eq!(regional(&config, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert_eq!(regional(&config, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        let config = SdkConfig::builder().use_fips(true).build();
+        assert_eq!(regional(&config, "us-gov-west-1"), "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com");
+    }
+
+    /// Knows an address for the Bedrock runtime only.
+    #[derive(Debug)]
+    struct OfService;
+
+    impl LoadServiceConfig for OfService {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            let asked = (key.service_id(), key.env(), key.profile());
+            (asked == ("Bedrock Runtime", "AWS_ENDPOINT_URL", "endpoint_url")).then(|| "http://b".to_owned())
+        }
+    }
+
+    #[test]
+    fn an_address_for_the_service_wins_over_one_for_all() {
+        assert_eq!(configured(&SdkConfig::builder().build()), None);
+        let all = || SdkConfig::builder().endpoint_url("http://a/");
+        assert_eq!(configured(&all().build()).as_deref(), Some("http://a"));
+        assert_eq!(configured(&all().service_config(OfService).build()).as_deref(), Some("http://b"));
     }
 }
