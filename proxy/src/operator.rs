@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 
 mod stub {
     #![allow(clippy::all, clippy::pedantic)]
-    include!(concat!(env!("OUT_DIR"), "/tollway.control.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/client/tollway.control.v1.rs"));
 }
 
 pub type Client = stub::control_client::ControlClient<InterceptedService<Channel, Token>>;
