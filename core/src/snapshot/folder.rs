@@ -136,15 +136,19 @@ impl Folder {
         let mut wrong = companions::header(&value, &mut self.snapshot.namespace);
         let (api, kind) =
             (value["apiVersion"].as_str().unwrap_or_default(), value["kind"].as_str().unwrap_or_default());
-        match (api, kind) {
-            ("v1", "Secret") => wrong.extend(companions::secret(&value, &mut self.secrets, &mut self.facts.secrets)),
-            ("v1", "ConfigMap") => wrong.extend(companions::config_map(&value, &mut self.facts.config_maps)),
-            (tollway_crds::API_VERSION, _) if Kind::from_name(kind).is_some() && wrong.is_empty() => {
-                if let Err(error) = self.resource(file, &mut value, &lines, last) {
-                    wrong.push(error);
+        match (api, Kind::from_name(kind)) {
+            ("v1", None) if kind == "Secret" => {
+                wrong.extend(companions::secret(&value, &mut self.secrets, &mut self.facts.secrets));
+            }
+            ("v1", None) if kind == "ConfigMap" => wrong.extend(companions::config_map(&value, &mut self.facts.config_maps)),
+            (tollway_crds::API_VERSION, Some(kind)) => {
+                // What is wrong around the spec belongs to the resource, as long as it can be told which one that is.
+                let named = value["metadata"]["name"].as_str().filter(|_| !wrong.iter().any(|e| e.field == "metadata.name"));
+                if let Some(id) = named.map(|name| Id::new(kind, name)) {
+                    let read = self.resource(&id, &mut value, (file, &lines), last, std::mem::take(&mut wrong));
+                    wrong.extend(read.err());
                 }
             }
-            (tollway_crds::API_VERSION, _) if Kind::from_name(kind).is_some() => {}
             _ if !value.is_object() => {}
             _ => wrong.push(FieldError::new(
                 "kind",
@@ -159,16 +163,19 @@ impl Folder {
         self.errors.extend(wrong.into_iter().map(located));
     }
 
-    fn resource(&mut self, file: &str, object: &mut Value, lines: &Lines, last: &LastGood) -> Result<(), FieldError> {
-        let spec = object["spec"].take();
-        let id = Id::new(
-            Kind::from_name(object["kind"].as_str().unwrap_or_default()).unwrap_or(Kind::ModelRoute),
-            object["metadata"]["name"].as_str().unwrap_or_default(),
-        );
-        if let Some(first) = self.sources.get(&id) {
+    fn resource(
+        &mut self,
+        id: &Id,
+        object: &mut Value,
+        (file, lines): (&str, &Lines),
+        last: &LastGood,
+        around: Vec<FieldError>,
+    ) -> Result<(), FieldError> {
+        if let Some(first) = self.sources.get(id) {
             let at = format!("{}:{}", first.file, first.lines.line("kind"));
             return Err(FieldError::new("metadata.name", format!("{id} is already in {at}: give each resource once")));
         }
+        let spec = object["spec"].take();
         let held = last.resources.get(&id.to_string());
         let generation = held.map_or(1, |h| if h.spec == spec { h.generation } else { h.generation + 1 });
         object["metadata"]["generation"] = generation.into();
@@ -179,8 +186,18 @@ impl Folder {
             |a| serde_json::json!({ "lastAccepted": { "generation": a.generation, "spec": a.spec } }),
         );
         object["spec"] = spec.clone();
-        let id = self.snapshot.read(object)?;
-        self.sources.insert(id, Source { file: file.to_owned(), lines: lines.clone(), spec });
+        self.snapshot.read(object)?;
+        self.sources.insert(id.clone(), Source { file: file.to_owned(), lines: lines.clone(), spec });
+        if let Some(entry) = self.snapshot.resources.get_mut(id)
+            && !around.is_empty()
+        {
+            // Labels that are in doubt must not take a resource out of a budget's selector.
+            if let Some(held) = held {
+                entry.labels.clone_from(&held.labels);
+            }
+            entry.parsed.errors.retain(|e| !around.iter().any(|a| a.field == e.field));
+            entry.parsed.errors.splice(0..0, around);
+        }
         Ok(())
     }
 
