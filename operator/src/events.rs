@@ -4,6 +4,7 @@ use crate::ledger::{Key, View};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tollway_core::spend::Nano;
 
@@ -37,6 +38,49 @@ impl Note {
     fn budget(key: &Key, warning: bool, reason: &'static str, text: String) -> Note {
         let Key { namespace, name } = key.clone();
         Note { kind: "CostBudget", namespace, name, uid: None, warning, reason, action: "Ledger", text }
+    }
+
+    /// What changed between two statuses of a resource that a person should hear of; `before` is the status at the API server
+    /// when nothing was written yet, so that a new leader repeats nothing.
+    pub fn judged(
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        before: &Value,
+        after: &Value,
+    ) -> Vec<Note> {
+        let note = |warning, reason: &'static str, text: String| Note {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: Some(uid.to_owned()),
+            warning,
+            reason,
+            action: "Reconcile",
+            text,
+        };
+        let generation = &after["observedGeneration"];
+        let same_generation = before["observedGeneration"] == *generation;
+        let mut out = Vec::new();
+        if let Some(now) = condition(after, "Accepted") {
+            let then = condition(before, "Accepted");
+            let said = |c: &Value| (c["status"].clone(), c["message"].clone());
+            let accepted = now["status"] == "True";
+            if !same_generation && accepted || then.map(said) != Some(said(now)) {
+                let message = now["message"].as_str().unwrap_or_default();
+                let reason = if accepted { "Accepted" } else { "Refused" };
+                out.push(note(!accepted, reason, format!("Generation {generation}: {message}")));
+            }
+        }
+        if let Some(now) = condition(after, "Programmed").filter(|now| now["status"] == "True") {
+            let then = condition(before, "Programmed").filter(|then| then["status"] == "True");
+            if then.is_none_or(|then| then["observedGeneration"] != now["observedGeneration"]) {
+                let message = now["message"].as_str().unwrap_or_default();
+                out.push(note(false, "Programmed", format!("Generation {generation}: {message}")));
+            }
+        }
+        out
     }
 
     /// A grant was charged in full.
@@ -84,6 +128,10 @@ impl Note {
         }
         out
     }
+}
+
+fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
+    status["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
 }
 
 /// Where notes are left.
@@ -142,6 +190,7 @@ async fn publish(client: Client, instance: String, mut notes: mpsc::Receiver<Not
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use tollway_core::spend::{Figures, Window};
 
     fn view(spent: u64, threshold: Option<u32>, exhausted: bool) -> View {
@@ -153,6 +202,29 @@ mod tests {
     fn reasons(before: &View, after: &View) -> Vec<&'static str> {
         let key = Key { namespace: "ns".into(), name: "b".into() };
         Note::crossed(&key, before, after).into_iter().map(|note| note.reason).collect()
+    }
+
+    #[test]
+    fn a_verdict_is_told_when_it_changes_and_not_by_a_new_leader() {
+        let status = |generation: i64, accepted: &str, message: &str, programmed: &str| {
+            json!({"observedGeneration": generation, "conditions": [
+                {"type": "Accepted", "status": accepted, "message": message},
+                {"type": "Programmed", "status": programmed, "message": "m", "observedGeneration": generation},
+            ]})
+        };
+        let told = |before: &Value, after: &Value| -> Vec<(bool, &'static str)> {
+            let notes = Note::judged("ModelRoute", "ns", "r", "u", before, after);
+            notes.into_iter().map(|note| (note.warning, note.reason)).collect()
+        };
+        let good = status(1, "True", "valid", "True");
+        assert_eq!(told(&Value::Null, &good), [(false, "Accepted"), (false, "Programmed")]);
+        assert_eq!(told(&good, &good), []);
+        let bad = status(2, "False", "spec.x", "False");
+        assert_eq!(told(&good, &bad), [(true, "Refused")]);
+        assert_eq!(told(&bad, &status(2, "False", "spec.y", "False")), [(true, "Refused")]);
+        let edited = status(2, "True", "valid", "False");
+        assert_eq!(told(&good, &edited), [(false, "Accepted")]);
+        assert_eq!(told(&edited, &status(2, "True", "valid", "True")), [(false, "Programmed")]);
     }
 
     #[test]

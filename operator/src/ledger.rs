@@ -1,6 +1,7 @@
 //! Budgets of the accepted specs and messages of proxies in; grants out, each on record first. One task a budget.
 
 mod keeper;
+mod losses;
 mod open;
 mod pace;
 mod pods;
@@ -55,6 +56,7 @@ impl Key {
 /// Everything that keepers share during one term.
 pub struct Books {
     client: Client,
+    watches: Client,
     /// The operator's own namespace, where ledgers are.
     namespace: String,
     metrics: Arc<Metrics>,
@@ -81,6 +83,7 @@ impl Books {
     /// Reads every ledger there is, so that those with open grants are served from the start.
     pub async fn open(
         client: Client,
+        watches: Client,
         namespace: String,
         metrics: Arc<Metrics>,
         notes: Notes,
@@ -102,7 +105,8 @@ impl Books {
             .map(|(key, _)| key.clone())
             .collect();
         let inner = Mutex::new(Inner { known, ..Inner::default() });
-        let books = Arc::new(Books { client, namespace, metrics, notes, inner, changed: Dirty::default() });
+        let books = Arc::new(Books { client, watches, namespace, metrics, notes, inner, changed: Dirty::default() });
+        books.inner().tasks.spawn(losses::follow(books.clone()));
         for key in with_grants {
             books.keeper(&key);
         }

@@ -26,13 +26,19 @@ use tokio::time::Instant;
 /// Changes that come together are compiled together.
 const TOGETHER: Duration = Duration::from_millis(15);
 
+/// A new leader waits so long for the proxies of the one before, so that `Programmed` does not flap when leaders change.
+const GATHERING: Duration = Duration::from_secs(2);
+
 /// Reconciles until the watches end.
 pub async fn run(term: Arc<Term>, mut events: Receiver<Event>) {
     let mut state = State { index: Index::default(), compiled: BTreeMap::new(), waiting: BTreeSet::new() };
+    let gathered = Instant::now() + GATHERING;
+    let mut held = BTreeSet::new();
     loop {
         let mut changed = BTreeSet::new();
         let mut shown = BTreeSet::new();
         tokio::select! {
+            () = tokio::time::sleep_until(gathered), if !held.is_empty() => shown = std::mem::take(&mut held),
             event = events.recv() => match event {
                 Some(event) => changed = state.index.apply(event),
                 None => return,
@@ -62,6 +68,9 @@ pub async fn run(term: Arc<Term>, mut events: Receiver<Event>) {
         if began.elapsed() > TOGETHER {
             term.setting.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
         }
+        if Instant::now() < gathered {
+            held.append(&mut shown);
+        }
         for namespace in shown {
             state.show(&term, &namespace);
         }
@@ -90,8 +99,8 @@ impl State {
         let Some(compiled) = self.compiled.get(namespace) else { return };
         let space = self.index.space(namespace);
         term.writer.retain(namespace, |id| space.about.contains_key(id));
-        for document in build::build(term, &space, compiled) {
-            term.writer.want(document);
-        }
+        let (documents, notes) = build::build(term, &space, compiled);
+        documents.into_iter().for_each(|document| term.writer.want(document));
+        notes.into_iter().for_each(|note| term.setting.notes.note(note));
     }
 }

@@ -21,6 +21,8 @@ use tonic::transport::Identity;
 const NAMESPACE: &str = "tollway-system";
 /// How long streams may take to end when the process stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// A call to the API server that is silent for so long has failed; a watch may be silent for minutes.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Pause after something that the API server must allow first.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,7 +40,12 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         None if config.default_namespace == "default" => NAMESPACE.to_owned(),
         None => config.default_namespace.clone(),
     };
-    let client = Client::try_from(config).context("the cluster's configuration cannot be used")?;
+    let unusable = "the cluster's configuration cannot be used";
+    let watches = Client::try_from(config.clone()).context(unusable)?;
+    config.connect_timeout = Some(PATIENCE);
+    config.read_timeout = Some(PATIENCE);
+    config.write_timeout = Some(PATIENCE);
+    let client = Client::try_from(config).context(unusable)?;
     let grpc = TcpListener::bind(settings.listen).await.with_context(|| format!("--listen {}", settings.listen))?;
     let admin = TcpListener::bind(settings.admin).await.with_context(|| format!("--admin {}", settings.admin))?;
 
@@ -57,6 +64,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let election = tokio::spawn(leader::elect(client.clone(), namespace.clone(), instance, role, stopping.clone()));
     let setting = Setting {
         client: client.clone(),
+        watches,
         namespace: namespace.clone(),
         watch_namespace: settings.watch_namespace.clone(),
         catalog: settings.catalog_configmap.clone(),

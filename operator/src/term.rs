@@ -30,8 +30,10 @@ const EVENTS: usize = 1_024;
 /// What every step of a term needs from the process.
 #[derive(Clone)]
 pub struct Setting {
-    /// The API server.
+    /// The API server, for calls: gives up soon.
     pub client: Client,
+    /// The API server, for watches: does not.
+    pub watches: Client,
     /// The operator's own namespace.
     pub namespace: String,
     /// The only namespace served; `None`: all.
@@ -68,14 +70,14 @@ impl Term {
     /// Reads what must be known before the first proxy is served.
     pub async fn begin(setting: Setting) -> Result<Arc<Term>, Error> {
         let floor = cluster_revision(&setting).await?;
-        let Setting { client, namespace, catalog, metrics, notes, watch_namespace: _ } = setting.clone();
-        let prices = Prices::new(client.clone(), &namespace, catalog.as_deref());
-        let books = Books::open(client.clone(), namespace, metrics.clone(), notes).await?;
+        let Setting { client, watches, namespace, catalog, metrics, notes, watch_namespace: _ } = setting.clone();
+        let prices = Prices::new(watches.clone(), &namespace, catalog.as_deref());
+        let books = Books::open(client.clone(), watches.clone(), namespace, metrics.clone(), notes).await?;
         let term = Term {
             hub: Hub::default(),
             books,
             observed: Observations::default(),
-            objects: Objects::new(client.clone()),
+            objects: Objects::new(watches),
             prices,
             writer: Writer::new(client, metrics),
             floor,
@@ -89,8 +91,8 @@ impl Term {
         let (sender, events) = mpsc::channel(EVENTS);
         let mut tasks = JoinSet::new();
         for kind in Kind::ALL {
-            let Setting { client, watch_namespace, .. } = self.setting.clone();
-            tasks.spawn(watch::kind(client, kind, watch_namespace, sender.clone()));
+            let Setting { watches, watch_namespace, .. } = self.setting.clone();
+            tasks.spawn(watch::kind(watches, kind, watch_namespace, sender.clone()));
         }
         tasks.spawn(self.clone().pass_observations());
         for worker in self.writer.workers() {

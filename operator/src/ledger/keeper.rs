@@ -60,6 +60,8 @@ pub enum Input {
     Close(Holder, control::Close),
     /// A Pod is gone for good.
     PodGone(String),
+    /// The object of that uid was deleted.
+    LedgerGone(String),
 }
 
 /// The task of one budget.
@@ -127,8 +129,10 @@ impl Keeper {
             };
             let now = now();
             for input in batch.iter() {
-                if let Input::Terms(terms) = input {
-                    self.agree(terms.clone());
+                match input {
+                    Input::Terms(terms) => self.agree(terms.clone()),
+                    Input::LedgerGone(uid) => self.lose(uid),
+                    _ => {}
                 }
             }
             self.turn(now).await;
@@ -147,10 +151,21 @@ impl Keeper {
         if !same && let Some(current) = self.current.take() {
             // Found again, and its uid told to the new object, when there is one.
             self.old.push(current);
+            self.shown = None;
         }
         self.terms = terms;
         self.unfolded = true;
         self.retry_at = 0;
+    }
+
+    /// The current ledger is gone: the next turn finds that out from the budget's status and freezes.
+    fn lose(&mut self, uid: &str) {
+        if let Some(current) = self.current.take_if(|current| current.uid() == uid) {
+            tracing::error!(budget = %self.key, ledger = current.store().name(), "ledger is gone");
+            self.retry_at = 0;
+            // They connect again and show every grant that the lost ledger made.
+            self.books.streams(&self.key.namespace).cut_all();
+        }
     }
 
     /// Sees to it that the ledger of this moment's window is open, its uid in the budget's status.
@@ -229,18 +244,18 @@ impl Keeper {
                 match current.commit(now, &events).await {
                     Outcome::Done(effects) => {
                         served = true;
-                        self.unfolded = false;
                         tell(&self.books, &self.key, current, effects);
+                        // Another ledger, a new window: what proxies know is of the one before.
+                        if std::mem::take(&mut self.unfolded) {
+                            tell(&self.books, &self.key, current, vec![Effect::StateChanged]);
+                        }
                     }
                     Outcome::Unavailable(error) => {
                         tracing::warn!(budget = %self.key, %error, "ledger not written: nothing is granted until it is");
                     }
                     Outcome::Gone => {
-                        tracing::error!(budget = %self.key, ledger = current.store().name(), "ledger is gone");
-                        self.current = None;
-                        self.retry_at = 0;
-                        // They connect again and show every grant that the lost ledger made.
-                        self.books.streams(&self.key.namespace).cut_all();
+                        let uid = current.uid().to_owned();
+                        self.lose(&uid);
                     }
                 }
             }
@@ -258,7 +273,7 @@ impl Keeper {
         for input in inputs {
             match input {
                 Input::Ask(holder, ask) if deny => self.deny(&holder, ask.id),
-                Input::Ask(..) | Input::Terms(_) => {}
+                Input::Ask(..) | Input::Terms(_) | Input::LedgerGone(_) => {}
                 kept if keep && self.waiting.len() < 4 * BATCH => self.waiting.push(kept),
                 _ => {}
             }
@@ -371,7 +386,7 @@ impl<'p> Plan<'p> {
 
     pub(super) fn take(&mut self, input: &Input) {
         match input {
-            Input::Terms(_) => {}
+            Input::Terms(_) | Input::LedgerGone(_) => {}
             Input::Hello(holder, held) => self.hello(holder, held),
             Input::Ask(holder, ask) => {
                 if self.uid.is_some() {

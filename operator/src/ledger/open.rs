@@ -36,7 +36,8 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<Record<Object>, Error> 
         return Err(Error::Malformed { at, what: "was made anew; its new terms are on their way".into() });
     }
     let name = window.ledger_name(&key.namespace, &key.name);
-    let told = budget.status.and_then(|status| status.ledger).filter(|ledger| ledger.name == name);
+    let status = budget.status.unwrap_or_default();
+    let told = status.ledger.filter(|ledger| ledger.name == name);
     let object = books.object(key, name.clone());
     let place = format!("BudgetLedger {}/{name}", books.namespace);
     let fault = |what: String| Error::Malformed { at: place.clone(), what };
@@ -61,10 +62,10 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<Record<Object>, Error> 
         (Some(stored), _) => record(stored),
         (None, told) => {
             let state = match told {
-                // Resumes that are in the spec already were meant for something else.
+                // Resumes that were applied before were meant for something else.
                 Some(told) => LedgerState {
                     observe: terms.observe,
-                    adjustments: terms.adjustments.iter().map(|(id, _)| id.clone()).collect(),
+                    adjustments: status.adjustments_applied.iter().cloned().collect(),
                     ..LedgerState::frozen(terms.limit, window.clone(), &lost(&told.uid))
                 },
                 None => match predecessor(books, key, &window).await? {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Follows the Pods of one namespace until the term ends.
 pub(super) async fn follow(books: Arc<Books>, namespace: String) {
-    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(books.client.clone(), &namespace);
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(books.watches.clone(), &namespace);
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let mut known = BTreeSet::new();
     while let Some(event) = events.next().await {

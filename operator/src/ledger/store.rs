@@ -12,6 +12,11 @@ use tollway_crds::budget_ledger::{BudgetLedger, BudgetLedgerSpec, BudgetRef, Led
 /// A call that takes longer has an unknown outcome.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Label with the budget's namespace.
+pub const BUDGET_NAMESPACE: &str = "tollway.dev/budget-namespace";
+/// Label with the budget's name.
+pub const BUDGET: &str = "tollway.dev/budget";
+
 /// A state on record.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -88,9 +93,7 @@ impl Object {
 /// Labels by which a budget's ledgers are found.
 pub fn labels(budget: &BudgetRef) -> BTreeMap<String, String> {
     let BudgetRef { namespace, name } = budget;
-    [("tollway.dev/budget-namespace", namespace), ("tollway.dev/budget", name)]
-        .map(|(label, value)| (label.to_owned(), value.clone()))
-        .into()
+    [(BUDGET_NAMESPACE, namespace), (BUDGET, name)].map(|(label, value)| (label.to_owned(), value.clone())).into()
 }
 
 /// Reads the state out of an object.

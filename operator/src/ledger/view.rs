@@ -70,6 +70,7 @@ pub(super) struct Trend {
 
 const HOUR_MS: i64 = 3_600_000;
 const STEP_MS: i64 = 60_000;
+const SETTLED_MS: i64 = 900_000;
 
 impl Trend {
     /// Notes what is spent now, and says what the window ends with at the pace of the last hour.
@@ -86,8 +87,9 @@ impl Trend {
         }
         let left = u128::try_from(state.window.end_ms?.saturating_sub(now)).ok()?;
         let (since, then) = *self.points.front()?;
-        let passed = u128::try_from(now - since).ok().filter(|passed| *passed > 0);
-        let more = passed.map_or(0, |passed| u128::from(spent.minus(then).0) * left / passed);
+        // A minute's burst is not yet a pace.
+        let passed = u128::try_from((now - since).max(SETTLED_MS)).ok()?;
+        let more = u128::from(spent.minus(then).0) * left / passed;
         Some(spent.plus(Nano(u64::try_from(more).unwrap_or(u64::MAX))))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Why only earlier connections are waited for
 //! A proxy that connects later takes the newest table first thing, so it cannot hold a generation back; waiting for it would
-//! make `Programmed` flap with every Pod that starts.
+//! make `Programmed` flap with every Pod that starts. Only while no proxy has the generation at all are later ones waited for.
 
 use std::collections::BTreeMap;
 use tollway_core::status::Convergence;
@@ -92,12 +92,13 @@ impl Fleet {
         let connected = u32::try_from(self.proxies.len()).unwrap_or(u32::MAX);
         let mut out = Convergence { connected, ..Convergence::default() };
         let Some(generation) = self.routes.get(route) else { return out };
+        let nobody = !self.proxies.values().any(|proxy| proxy.holds.is_some_and(|held| held >= generation.revision));
         for proxy in self.proxies.values() {
             let has = proxy.holds.is_some_and(|held| held >= generation.revision);
             let cannot = proxy.without.get(route);
             if has && cannot.is_none() {
                 out.programmed += 1;
-            } else if proxy.joined < generation.published || cannot.is_some() || proxy.refused.is_some() {
+            } else if nobody || proxy.joined < generation.published || cannot.is_some() || proxy.refused.is_some() {
                 let why = cannot.or(proxy.refused.as_ref().map(|(_, reason)| reason));
                 out.lagging.push((proxy.name.clone(), why.cloned()));
             }
@@ -145,6 +146,16 @@ mod tests {
         fleet.ack(a, 10);
         join(&mut fleet, "late");
         assert_eq!(fleet.convergence("r"), Convergence { connected: 2, programmed: 1, lagging: vec![] });
+    }
+
+    #[test]
+    fn one_that_connects_first_of_all_is_waited_for() {
+        let mut fleet = Fleet::default();
+        fleet.published(10, &routes(&[("r", 1)]));
+        let a = join(&mut fleet, "a");
+        assert_eq!(fleet.convergence("r").lagging, [("a".to_owned(), None)]);
+        fleet.ack(a, 10);
+        assert_eq!(fleet.convergence("r"), Convergence { connected: 1, programmed: 1, lagging: vec![] });
     }
 
     #[test]

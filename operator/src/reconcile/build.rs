@@ -2,6 +2,7 @@
 
 use super::compile::Compiled;
 use super::update_status::Document;
+use crate::events::Note;
 use crate::index::{About, Id, Space};
 use crate::ledger::View;
 use crate::term::Term;
@@ -14,26 +15,27 @@ use tollway_core::manifest::Kind;
 use tollway_core::status::{self, BudgetSeen, RouteSeen};
 use tollway_crds::{CostBudgetStatus, EmbeddingEndpointStatus, ModelRouteStatus};
 
-pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Vec<Document> {
+/// The status of every resource, and what people should hear of the changes.
+pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> (Vec<Document>, Vec<Note>) {
     let now = Timestamp::now();
     let namespace = &space.snapshot.namespace;
-    let resources = compiled.verdicts.iter();
-    resources
-        .filter_map(|(id, verdict)| {
-            let about = space.about.get(id)?;
-            let before = term.writer.last(namespace, id, &about.uid).unwrap_or_else(|| about.status.clone());
-            let status = match id.kind {
-                Kind::ModelRoute => value(&model_route(term, namespace, id, verdict, compiled, &read(before), now)),
-                Kind::CostBudget => value(&cost_budget(term, namespace, id, verdict, &read(before), now)),
-                Kind::EmbeddingEndpoint => {
-                    let before: EmbeddingEndpointStatus = read(before);
-                    value(&status::embedding_endpoint(verdict, &before.conditions, now))
-                }
-            };
-            let About { uid, .. } = about;
-            Some(Document { namespace: namespace.clone(), id: id.clone(), uid: uid.clone(), status: status? })
-        })
-        .collect()
+    let (mut documents, mut notes) = (Vec::new(), Vec::new());
+    for (id, verdict) in &compiled.verdicts {
+        let Some(About { uid, status: at_server, .. }) = space.about.get(id) else { continue };
+        let before = term.writer.last(namespace, id, uid).unwrap_or_else(|| at_server.clone());
+        let status = match id.kind {
+            Kind::ModelRoute => value(&model_route(term, namespace, id, verdict, compiled, &read(&before), now)),
+            Kind::CostBudget => value(&cost_budget(term, namespace, id, verdict, &read(&before), now)),
+            Kind::EmbeddingEndpoint => {
+                let before: EmbeddingEndpointStatus = read(&before);
+                value(&status::embedding_endpoint(verdict, &before.conditions, now))
+            }
+        };
+        let Some(status) = status else { continue };
+        notes.extend(Note::judged(id.kind.as_str(), namespace, &id.name, uid, &before, &status));
+        documents.push(Document { namespace: namespace.clone(), id: id.clone(), uid: uid.clone(), status });
+    }
+    (documents, notes)
 }
 
 fn model_route(
@@ -75,8 +77,8 @@ fn cost_budget(
 }
 
 /// A status as it was; one of another form counts as none.
-fn read<S: DeserializeOwned + Default>(before: Value) -> S {
-    serde_json::from_value(before).unwrap_or_default()
+fn read<S: DeserializeOwned + Default>(before: &Value) -> S {
+    S::deserialize(before).unwrap_or_default()
 }
 
 fn value<S: Serialize>(status: &S) -> Option<Value> {

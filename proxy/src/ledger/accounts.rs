@@ -131,15 +131,11 @@ impl Accounts {
         }
     }
 
-    /// A budget that is gone gives its grants back; once they are back it is forgotten.
+    /// A budget that is gone gives its grants back. Its purse stays for as long as the process: should the budget come back, its asks
+    /// must go on rising, or the ledger would answer one with a grant that was closed long ago.
     pub fn keep_only(&mut self, table: &Table) {
-        self.by_budget.retain(|name, account| {
-            let known = table.budgets.contains_key(&**name);
-            if !known {
-                account.purse.retire();
-            }
-            known || account.purse.held() > 0
-        });
+        let gone = self.by_budget.iter_mut().filter(|(name, _)| !table.budgets.contains_key(&***name));
+        gone.for_each(|(_, account)| account.purse.retire());
     }
 
     /// Every grant goes back: the process stops.
