@@ -87,7 +87,7 @@ pub struct EmbeddingEndpointSpec {
     /// What a request charges. Absent: the catalog's, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
-    /// The 95th percentile that `MeetsLatencyTarget` compares with, 1ms to 10m. Absent: no such condition.
+    /// The 95th percentile that `MeetsLatencyTarget` compares with, 1ms to 10m. Absent: `MeetsLatencyTarget` is Unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_target: Option<Duration>,
     /// Asynchronous inference for very large jobs. Absent: none.

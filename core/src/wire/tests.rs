@@ -67,3 +67,33 @@ fn a_newer_form_is_refused_whole() {
     newer["version"] = json!(VERSION + 1);
     assert_eq!(decoded(&newer, &[]), Err(WireError::Version(VERSION + 1)));
 }
+
+#[test]
+fn whatever_is_wrong_inside_a_route_stays_inside_it() {
+    fn places(value: &Value, here: String, all: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, below)| places(below, format!("{here}/{name}"), all))
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(at, below)| places(below, format!("{here}/{at}"), all))
+            }
+            _ => {}
+        }
+        all.push(here);
+    }
+    let mut all = Vec::new();
+    places(&table()["routes"]["odd"], "/routes/odd".to_owned(), &mut all);
+    let mut refused = 0;
+    for place in all {
+        for wrong in [json!(null), json!([{"a": 1}]), json!(-1), json!("x")] {
+            let mut damaged = table();
+            *damaged.pointer_mut(&place).unwrap() = wrong;
+            let found = decoded(&damaged, &[]).unwrap();
+            assert!(found.table.routes.contains_key("r"), "{place}");
+            assert_ne!(found.table.routes.contains_key("odd"), found.unserved.contains_key("odd"), "{place}");
+            refused += found.unserved.len();
+        }
+    }
+    assert!(refused > 50, "only {refused}");
+}
