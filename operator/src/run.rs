@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub async fn run(settings: Run) -> anyhow::Result<()> {
     // An error means that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config =
+    let mut config =
         kube::Config::infer().await.context("no cluster: set KUBECONFIG, or run in a Pod with a service account")?;
     let namespace = match &settings.namespace {
         Some(namespace) => namespace.clone(),
