@@ -122,13 +122,13 @@ impl Source {
         }
     }
 
-    /// The usage, if the answer is known to be complete although its end has not been read.
+    /// Whether the answer is complete, although the upstream's end may not have been read.
     #[must_use]
-    pub fn final_usage(&self) -> Option<Usage> {
+    pub fn is_complete(&self) -> bool {
         match self {
-            Self::Passed(passed) => passed.final_usage(),
-            Self::Translated(translated) => translated.final_usage(),
-            Self::Pretended(pretended) => pretended.usage(),
+            Self::Passed(passed) => passed.is_complete(),
+            Self::Translated(translated) => translated.is_complete(),
+            Self::Pretended(pretended) => pretended.is_complete(),
         }
     }
 

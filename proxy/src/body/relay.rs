@@ -19,6 +19,9 @@ use tokio::time::{Instant, Sleep};
 /// Silence after which the client hears that the answer still runs.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long the end of an upstream is waited for when its answer is complete: its connection serves again after that.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long a stream may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -80,37 +83,49 @@ impl Relay {
                     (self.waiting, self.quiet) = (None, None);
                     bytes
                 }
-                Poll::Ready(Step::End) => {
+                Poll::Ready(Step::Failed(error)) if !running.source.is_complete() => {
+                    self.cut(Attempt::Cut, &error.into())
+                }
+                Poll::Ready(Step::End | Step::Failed(_)) => {
                     self.complete();
                     continue;
                 }
-                Poll::Ready(Step::Failed(error)) => self.cut(Attempt::Cut, &error.into()),
-                Poll::Pending => ready!(self.poll_time(cx)),
+                Poll::Pending => match ready!(self.poll_time(cx)) {
+                    Some(bytes) => bytes,
+                    None => {
+                        self.complete();
+                        continue;
+                    }
+                },
             };
             return Poll::Ready(Some(Frame::data(bytes)));
         }
     }
 
-    /// Ready with what the passing of time makes us say: a keep-alive, or the error that ends the stream.
-    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    /// Ready with what the passing of time makes us say: a keep-alive, or the error that ends the stream. `None` when
+    /// the answer is complete and its upstream forgets to end it.
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let is_complete = self.running.as_ref().is_some_and(|running| running.source.is_complete());
+        let idle = if is_complete { LINGER.min(self.pace.idle) } else { self.pace.idle };
         loop {
             let now = Instant::now();
-            let idle_at = *self.waiting.get_or_insert(now) + self.pace.idle;
+            let idle_at = *self.waiting.get_or_insert(now) + idle;
             let speak_at = *self.quiet.get_or_insert(now) + self.pace.keep_alive;
             let late = |what: &str| ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, what);
+            if is_complete && (now >= idle_at || now >= self.pace.ends) {
+                return Poll::Ready(None);
+            }
             if now >= idle_at {
-                return Poll::Ready(
-                    self.cut(Attempt::TimedOut, &late("the target fell silent in the middle of its answer")),
-                );
+                let error = late("the target fell silent in the middle of its answer");
+                return Poll::Ready(Some(self.cut(Attempt::TimedOut, &error)));
             }
             if now >= self.pace.ends {
-                return Poll::Ready(
-                    self.cut(Attempt::TimedOut, &late("the answer took longer than the route's total time-out")),
-                );
+                let error = late("the answer took longer than the route's total time-out");
+                return Poll::Ready(Some(self.cut(Attempt::TimedOut, &error)));
             }
             if now >= speak_at {
                 self.quiet = Some(now);
-                return Poll::Ready(self.dialect.keep_alive());
+                return Poll::Ready(Some(self.dialect.keep_alive()));
             }
             let next = idle_at.min(speak_at).min(self.pace.ends);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
@@ -155,9 +170,9 @@ impl Drop for Relay {
         let Some(Running { mut source, metered, entry }) = self.running.take() else { return };
         // Clients close as soon as they have seen the done marker: then nothing is left to cancel.
         let mut entry = entry;
-        if let Some(usage) = source.final_usage() {
-            entry.usage = Some(usage);
-            entry.cost = metered.end(Attempt::Ok, Money::Used(usage));
+        if source.is_complete() {
+            entry.usage = source.usage();
+            entry.cost = metered.end(Attempt::Ok, entry.usage.map_or(Money::InFull, Money::Used));
             entry.outcome = Outcome::Ok;
             return;
         }

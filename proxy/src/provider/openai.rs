@@ -103,8 +103,8 @@ impl Passed {
     }
 
     #[must_use]
-    pub fn final_usage(&self) -> Option<Usage> {
-        self.usage().filter(|_| self.meter.is_done())
+    pub fn is_complete(&self) -> bool {
+        self.meter.is_done()
     }
 }
 

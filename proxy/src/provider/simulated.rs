@@ -141,6 +141,11 @@ impl Pretended {
     }
 
     #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.said == Said::Everything
+    }
+
+    #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         (self.said == Said::Everything).then_some(self.script.usage)
     }

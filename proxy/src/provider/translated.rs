@@ -88,7 +88,7 @@ impl Translated {
     }
 
     #[must_use]
-    pub fn final_usage(&self) -> Option<Usage> {
-        self.usage().filter(|_| self.completed)
+    pub const fn is_complete(&self) -> bool {
+        self.completed
     }
 }

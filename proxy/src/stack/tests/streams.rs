@@ -78,6 +78,15 @@ async fn silence_in_the_middle_is_filled_and_then_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn a_complete_answer_whose_upstream_forgets_to_end_or_dies_is_complete() {
+    for act in [Act::Stalls(stream(&["one"])), Act::Dies(stream(&["one"]))] {
+        let (proxy, _upstream) = over_one(vec![act]).await;
+        let answer = proxy.stream().await;
+        assert!(answer.text().ends_with("data: [DONE]\n\n") && !answer.text().contains("error"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_cancels_the_upstream() {
     // Before the head, before the first byte and in the middle of the stream.
     for act in [Act::Silent, Act::Stalls(vec![]), Act::Stalls(stream(&["one"])[..1].to_vec())] {
