@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod http;
+pub mod manifests;
 pub mod process;
 pub mod python;
 pub mod scratch;

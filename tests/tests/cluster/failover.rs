@@ -1,0 +1,26 @@
+//! Two operators: one leads; when it is killed the other takes over, and proxies that know both find it.
+
+use tollway_tests::cluster::Cluster;
+use tollway_tests::manifests::split_route;
+use tollway_tests::process::Operator;
+use tollway_tests::wait;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_operator_takes_over_when_the_leader_is_killed() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("failover").await;
+    let watched = format!("--watch-namespace={namespace}");
+    let mut first = Operator::start(cluster, &namespace).await;
+    let second = Operator::replica(cluster, &first.namespace, |program| program.arg(&watched));
+    cluster.apply_text(&namespace, &split_route("fork", 1, 0));
+    let pod = cluster.proxy_pod(&namespace, "proxy").await;
+    let mut proxy = first.proxy(&pod, |program| program.arg(format!("--operator={}", second.url)));
+    proxy.ready().await;
+
+    first.process.kill();
+    cluster.apply_text(&namespace, &split_route("fork", 0, 1));
+    wait::until("an edit that only the second operator can have published", async || {
+        (proxy.chat("fork", "who leads?").await.ok().header("x-tollway-target") == "right").then_some(())
+    })
+    .await;
+}
