@@ -33,7 +33,7 @@ async fn each_mistake_gets_one_clear_error() {
     refused(&raw("{\"model\": \"fork\", ").await, 400, "invalid_request", "JSON");
     refused(&raw("").await, 400, "invalid_request", "");
     refused(&raw("[1, 2]").await, 400, "invalid_request", "");
-    refused(&raw("{\"messages\": []}").await, 400, "invalid_request", "model");
+    refused(&raw("{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}]}").await, 400, "invalid_request", "model");
     refused(&raw(&with("model", json!("nobody"))).await, 404, "model_not_found", "nobody");
     refused(&raw(&with("max_tokens", json!(-5))).await, 400, "invalid_request", "max_tokens");
     refused(&raw(&with("max_tokens", json!("many"))).await, 400, "invalid_request", "max_tokens");

@@ -120,7 +120,8 @@ async fn what_will_not_pass_is_told_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_dies_says_so_and_is_charged() {
-    for k in 1..6 {
+    // The first event carries nothing that a client would see: until the second the next target may still answer.
+    for k in 2..6 {
         for fault in [
             Rule::cut(Point::Events(k)),
             Rule::stream_error(Exception::ModelStreamError, k),
