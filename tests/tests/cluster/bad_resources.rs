@@ -14,9 +14,11 @@ async fn a_broken_route_says_why_and_its_last_good_version_serves_on() {
     let proxy = operator.new_proxy(cluster, &namespace, "proxy").await;
     cluster.kubectl(["wait", "--timeout=60s", "--for=condition=Programmed", "modelroute", "--all", "-n", &namespace]);
 
-    let broken = split_route("fork", 0, 1)
-        .replace("{target: right, weight: 1}", "{target: nowhere, weight: 1}")
-        .replace("  rules:", "  retry: {backoff: {base: 9s, max: 1s}}\n  rules:");
+    // Neither can be judged by the API server's own rules.
+    let broken = split_route("fork", 0, 1).replace(
+        "  rules:",
+        "  retry: {backoff: {base: 9s, max: 1s}}\n  rateLimits: [{per: User, requests: 9}]\n  rules:",
+    );
     cluster.apply_text(&namespace, &broken);
     let condition = |kind: &str, field: &str| {
         let path = format!("jsonpath={{.status.conditions[?(@.type==\"{kind}\")].{field}}}");
@@ -25,7 +27,7 @@ async fn a_broken_route_says_why_and_its_last_good_version_serves_on() {
     wait::until("the route to say that it is broken", async || (condition("Ready", "status") == "False").then_some(()))
         .await;
     let told = format!("{} {}", condition("Accepted", "message"), condition("ResolvedRefs", "message"));
-    assert!(told.contains("nowhere"), "the message names what is missing: {told}");
+    assert!(told.contains("rateLimits"), "what is not supported is named: {told}");
     assert!(told.contains("backoff"), "every mistake is told: {told}");
 
     for restart in [false, true] {

@@ -129,12 +129,13 @@ async fn without_its_operator_a_proxy_serves_on_even_after_its_own_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_sees_its_own_namespace_and_nothing_else() {
-    let cluster = Cluster::shared().await;
+    // A cluster of its own: this operator watches every namespace, and two operators over one budget would fight.
+    let cluster = Cluster::start().await;
     let (mine, other) = (cluster.namespace("mine").await, cluster.namespace("other").await);
-    let operator = Operator::start_with(cluster, |program| program).await;
+    let operator = Operator::start_with(&cluster, |program| program).await;
     cluster.apply_text(&mine, &split_route("mine", 1, 0));
     cluster.apply_text(&other, &split_route("other", 1, 0));
-    let proxy = operator.new_proxy(cluster, &mine, "proxy").await;
+    let proxy = operator.new_proxy(&cluster, &mine, "proxy").await;
     assert_eq!(target_of(&proxy, "mine").await, "left");
     let refused = proxy.chat("other", "let me in").await;
     assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].as_str()), (404, Some("model_not_found")));
