@@ -94,7 +94,9 @@ pub fn accepted(verdict: &Verdict) -> Because {
         InForce::Current | InForce::Nothing => String::new(),
     };
     if !verdict.errors.is_empty() {
-        return no("Invalid", listed(&verdict.errors) + &in_force);
+        // What is not supported is told with it: whoever mends the mistakes should not meet it only then.
+        let all: Vec<FieldError> = verdict.errors.iter().chain(&verdict.refused).cloned().collect();
+        return no("Invalid", listed(&all) + &in_force);
     }
     if !verdict.refused.is_empty() {
         return no("NotSupported", listed(&verdict.refused) + &in_force);

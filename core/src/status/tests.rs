@@ -83,6 +83,10 @@ fn a_broken_route_says_why_and_what_stays_in_force() {
     let message = &condition(&status.conditions, "Accepted").unwrap().message;
     assert_eq!(message, "spec.a: is wrong: do b; spec.c: is wrong: do d; generation 2 stays in force");
     assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3)));
+    let both = Verdict { refused: vec![FieldError::new("spec.r", "is not enforced yet")], ..broken };
+    let status = route(&both, &served(3, 3));
+    let message = &condition(&status.conditions, "Accepted").unwrap().message;
+    assert!(message.contains("spec.a: is wrong") && message.contains("spec.r: is not enforced yet"), "{message}");
     let refused = Verdict { refused: vec![FieldError::new("spec.a", "x")], in_force: InForce::Nothing, ..good() };
     is(&route(&refused, &served(3, 3)).conditions, "Accepted", "False", "NotSupported");
     is(&route(&refused, &served(3, 3)).conditions, "Programmed", "False", "NotServed");
