@@ -1,4 +1,9 @@
 //! The proxy without a cluster, through its front door: the quickstart, vendors' clients, upstreams that misbehave, bad input, its size.
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says what it saw and stops; figures are for the reader"
+)]
 
 mod standalone {
     mod bad_input;
