@@ -5,6 +5,7 @@ mod status;
 mod table;
 
 use crate::run::{self, Settings, Source};
+use crate::server::TlsFiles;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -69,12 +70,18 @@ struct StandaloneArgs {
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// Where clients connect: an address of this machine alone.
+    /// Where clients connect. An address that other machines can reach needs --tls-cert and --tls-key.
     #[arg(long, env = "TOLLWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where /livez, /readyz and /metrics answer, and to loopback callers /status and /table.
     #[arg(long, env = "TOLLWAY_ADMIN", value_name = "ADDRESS", default_value = "127.0.0.1:9091")]
     admin: SocketAddr,
+    /// Certificate chain of a gateway (PEM), followed when it is renewed. A gateway serves routes with `auth` only.
+    #[arg(long, env = "TOLLWAY_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM).
+    #[arg(long, env = "TOLLWAY_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// Largest request body accepted, in bytes.
     #[arg(long, env = "TOLLWAY_MAX_BODY", value_name = "BYTES", default_value_t = 20 * 1024 * 1024)]
     max_body: usize,
@@ -130,14 +137,15 @@ fn serve_standalone(args: StandaloneArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let ServeArgs { listen, admin, max_body, threads, log, log_format } = args;
+    let ServeArgs { listen, admin, tls_cert, tls_key, max_body, threads, log, log_format } = args;
     start_log(log, *log_format)?;
+    let tls = tls_cert.clone().zip(tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
     ensure!(
-        listen.ip().is_loopback(),
+        tls.is_some() || listen.ip().is_loopback(),
         "--listen {listen} can be reached from other machines, and without TLS it would carry keys and prompts in the clear: \
-         listen on 127.0.0.1"
+         give --tls-cert and --tls-key, or listen on 127.0.0.1"
     );
-    let settings = Settings { source, state_dir, listen: *listen, admin: *admin, max_body: *max_body };
+    let settings = Settings { source, state_dir, listen: *listen, admin: *admin, tls, max_body: *max_body };
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.map_or(cores.min(4), NonZeroUsize::get))

@@ -143,3 +143,6 @@ impl Metrics {
         targets.values().filter_map(|target| target.observation()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

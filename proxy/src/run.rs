@@ -6,6 +6,7 @@ use crate::ledger::remote;
 use crate::ledger::standalone::Standalone;
 use crate::metrics::Metrics;
 use crate::operator::Addresses;
+use crate::server::{Tls, TlsFiles};
 use crate::source::channel::ControlChannel;
 use crate::source::folder::Folder;
 use crate::source::{Health, Live, Secrets, disk};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// Given: this is a gateway, which serves routes with `auth` only.
+    pub tls: Option<TlsFiles>,
     pub max_body: usize,
 }
 
@@ -67,10 +70,11 @@ struct Parts {
 /// A port in use, a state folder in use or not writable, a flag's file that cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let Settings { source, state_dir, listen, admin, max_body } = settings;
+    let Settings { source, state_dir, listen, admin, tls, max_body } = settings;
     let mut signals = signals()?;
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let tls = tls.map(Tls::load).transpose()?;
     // Ports first: a second proxy on this machine must not touch the first one's state.
     let listener = bind("--listen", listen).await?;
     let admin_listener = bind("--admin", admin).await?;
@@ -110,14 +114,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     tokio::spawn(admin::serve(admin_listener, Arc::new(page)));
     tracing::info!(listen = %listener.local_addr()?, %admin, ready = parts.live.load().is_some(), "serving");
 
-    let options = Options { body_limit: max_body, policy, ..Options::default() };
+    let options = Options { body_limit: max_body, policy, gateway: tls.is_some(), ..Options::default() };
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).follow());
+    }
     let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, options);
     let (told, stopping) = watch::channel(false);
     let until = async move {
         let mut stopping = stopping;
         _ = stopping.wait_for(|stop| *stop).await;
     };
-    let serving = tokio::spawn(server::serve(listener, proxy, until, DRAIN));
+    let serving = tokio::spawn(server::serve(listener, tls, proxy, until, DRAIN));
 
     signals.recv().await;
     tracing::info!("stopping: no new connections, streams under way may finish; a second signal ends at once");

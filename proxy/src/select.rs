@@ -12,11 +12,16 @@ pub struct Facts<'a> {
     pub input_tokens: u64,
 }
 
-/// The route that answers to `model`: its own, else the one that claimed `*`.
+/// Name of the route that answers to `model`: its own, else the one that claimed `*`. This proxy need not be able to serve it.
+#[must_use]
+pub fn name<'t>(table: &'t Table, model: &str) -> Option<&'t str> {
+    table.models.get(model).or_else(|| table.models.get("*")).map(String::as_str)
+}
+
+/// The route that answers to `model`.
 #[must_use]
 pub fn route<'t>(table: &'t Table, model: &str) -> Option<(&'t str, &'t Route)> {
-    let name = table.models.get(model).or_else(|| table.models.get("*"))?;
-    table.routes.get_key_value(name).map(|(name, route)| (name.as_str(), route))
+    table.routes.get_key_value(name(table, model)?).map(|(name, route)| (name.as_str(), route))
 }
 
 /// The first rule whose every condition holds.

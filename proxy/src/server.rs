@@ -1,8 +1,10 @@
 //! Connections in, requests handed to the stack; HTTP/1.1 and HTTP/2 on one port, with limits on whoever is slow, and a drain.
 
 mod io;
+mod tls;
 
 pub use io::Busy;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use crate::stack::{self, Proxy};
 use hyper::service::service_fn;
@@ -14,7 +16,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Most bytes of a request's head.
@@ -24,7 +27,13 @@ const STREAMS: u32 = 1_000;
 
 /// Serves until `stop` resolves, then accepts no more and lets what is under way finish for at most `drain`.
 /// Returns the number of connections that were cut off when that time was over.
-pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, stop: impl Future<Output = ()>, drain: Duration) -> usize {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    proxy: Arc<Proxy>,
+    stop: impl Future<Output = ()>,
+    drain: Duration,
+) -> usize {
     let builder = Arc::new(builder());
     let (stopping, stopped) = watch::channel(false);
     let mut stop = pin!(stop);
@@ -35,7 +44,21 @@ pub async fn serve(listener: TcpListener, proxy: Arc<Proxy>, stop: impl Future<O
         };
         match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(connection(stream, Arc::clone(&builder), Arc::clone(&proxy), stopped.clone()));
+                // A token is worth more than a full segment.
+                if stream.set_nodelay(true).is_err() {
+                    continue;
+                }
+                let (builder, proxy, stopped) = (Arc::clone(&builder), Arc::clone(&proxy), stopped.clone());
+                match tls.clone() {
+                    None => _ = tokio::spawn(connection(stream, builder, proxy, stopped)),
+                    Some(tls) => {
+                        tokio::spawn(async move {
+                            if let Some(stream) = tls.accept(stream).await {
+                                connection(stream, builder, proxy, stopped).await;
+                            }
+                        });
+                    }
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -69,16 +92,12 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn connection(
-    stream: TcpStream,
+async fn connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
     builder: Arc<Builder<TokioExecutor>>,
     proxy: Arc<Proxy>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // A token is worth more than a full segment.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let activity = Activity::default();
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let service = service_fn(move |request| {

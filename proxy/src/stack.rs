@@ -46,13 +46,15 @@ pub struct Options {
     pub body_limit: usize,
     /// What targets without `loopback: true` may reach: `Guarded` in a cluster, `Loopback` in standalone.
     pub policy: Policy,
+    /// Reachable from other machines: routes without `auth` are not served.
+    pub gateway: bool,
     /// Silence after which a stream's client hears that the answer still runs.
     pub keep_alive: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_limit: 20 * 1024 * 1024, policy: Policy::Guarded, keep_alive: KEEP_ALIVE }
+        Self { body_limit: 20 * 1024 * 1024, policy: Policy::Guarded, gateway: false, keep_alive: KEEP_ALIVE }
     }
 }
 
@@ -82,21 +84,25 @@ async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> 
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
-        return Ok(Reply::Models(respond::models(&serving, &head.headers)));
+        return Ok(Reply::Models(respond::models(&serving, proxy.options.gateway, &head.headers)));
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, proxy.options.body_limit).await?;
     let peek = peek(&body)?;
     entry.stream = peek.stream;
-    let (route_name, route) = select::route(&serving.table, &peek.model).ok_or_else(|| unknown_model(&peek.model))?;
+    // A feature this proxy lacks may be what protects the route, so it is not served half.
+    let unserved = select::name(&serving.table, &peek.model).and_then(|name| serving.unserved.get_key_value(name));
+    if let Some((name, reason)) = unserved {
+        return Err(ApiError::new(Code::NotReady, format!("route {name:?} is not served here: {reason}")));
+    }
+    // Whoever reaches a gateway may be anyone: a route that asks nobody who they are is not there.
+    let (route_name, route) = select::route(&serving.table, &peek.model)
+        .filter(|(_, route)| route.auth.is_some() || !proxy.options.gateway)
+        .ok_or_else(|| unknown_model(&peek.model))?;
     let known = proxy.targets.following(&serving);
     let state = known.route(route_name).ok_or_else(not_ready)?;
     entry.route = Some(route_name.to_owned());
     entry.meter = Some(Arc::clone(&state.meter));
-    // A feature this proxy lacks may be what protects the route, so it is not served half.
-    if let Some(reason) = serving.unserved.get(route_name) {
-        return Err(ApiError::new(Code::NotReady, format!("route {route_name:?} is not served here: {reason}")));
-    }
     // Who calls, before anything is spent on the answer.
     let caller = auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?;
     // The first rule that matches decides; the draw spreads requests over its split.

@@ -125,10 +125,7 @@ pub fn gather(
     health: &Health,
 ) -> Page {
     let Health { connected, place, problems } = health.clone();
-    let seen = metrics.observations();
-    let routes = live.map(|serving| {
-        serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen))
-    });
+    let routes = live.map(|serving| route_pages(serving, metrics)).unwrap_or_default();
     Page {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         incarnation: process.incarnation.clone(),
@@ -138,9 +135,27 @@ pub fn gather(
         namespace: live.map(|serving| serving.table.namespace.clone()).unwrap_or_default(),
         revision: live.map_or(0, |serving| serving.revision),
         digest: live.map(|serving| serving.digest.clone()).unwrap_or_default(),
-        routes: routes.map(Iterator::collect).unwrap_or_default(),
+        routes,
         budgets: live.map(|serving| budget_pages(&serving.table, budgets)).unwrap_or_default(),
     }
+}
+
+/// Routes of the table, and those that this proxy could not read.
+fn route_pages(serving: &Serving, metrics: &Metrics) -> Vec<RoutePage> {
+    let seen = metrics.observations();
+    let served = serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen));
+    let unserved = serving.unserved.iter().filter(|(name, _)| !serving.table.routes.contains_key(*name));
+    let unserved = unserved.map(|(name, reason)| RoutePage {
+        name: name.clone(),
+        models: models(serving, name),
+        unserved: Some(reason.clone()),
+        ..RoutePage::default()
+    });
+    served.chain(unserved).collect()
+}
+
+fn models(serving: &Serving, route: &str) -> Vec<String> {
+    serving.table.models.iter().filter(|(_, of)| *of == route).map(|(model, _)| model.clone()).collect()
 }
 
 fn route_page(
@@ -150,7 +165,6 @@ fn route_page(
     metrics: &Metrics,
     seen: &[TargetObservation],
 ) -> RoutePage {
-    let models = serving.table.models.iter().filter(|(_, of)| *of == name).map(|(model, _)| model.clone());
     let targets = route.targets.iter().map(|(target, of)| {
         let (provider, model) = match &of.provider {
             Provider::Bedrock(bedrock) => ("bedrock", bedrock.model_id.clone()),
@@ -162,7 +176,7 @@ fn route_page(
     });
     RoutePage {
         name: name.to_owned(),
-        models: models.collect(),
+        models: models(serving, name),
         unserved: serving.unserved.get(name).cloned(),
         requests: metrics.requests(name),
         budgets: route.budgets.clone(),

@@ -112,10 +112,11 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
 }
 
 /// Every name the caller may send, without the wildcard.
-pub fn models(serving: &Serving, headers: &HeaderMap) -> Bytes {
-    let open = |route: &String| {
-        let auth = serving.table.routes.get(route).and_then(|route| route.auth.as_ref());
-        auth::authenticate(auth, &serving.secrets, headers, None).is_ok()
+pub fn models(serving: &Serving, gateway: bool, headers: &HeaderMap) -> Bytes {
+    let open = |name: &String| {
+        let route = serving.table.routes.get(name);
+        let admits = |auth| auth::authenticate(auth, &serving.secrets, headers, None).is_ok();
+        route.is_some_and(|route| (route.auth.is_some() || !gateway) && admits(route.auth.as_ref()))
     };
     let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
     render_models(names.map(|(name, _)| name.as_str()), 0)
