@@ -87,7 +87,10 @@ async fn a_wrong_request_gets_one_clear_error_in_the_dialect() {
 async fn an_unserved_route_says_why_and_others_serve() {
     let proxy = over(vec![("pretend", simulated("x"))]).await;
     let serving = crate::source::Serving {
-        table: table(assistant(vec![("pretend", simulated("x"))])),
+        table: tollway_core::table::Table {
+            models: BTreeMap::from([("assistant".to_owned(), "assistant".to_owned())]),
+            ..Default::default()
+        },
         unserved: BTreeMap::from([("assistant".to_owned(), "it needs jwt".to_owned())]),
         ..Default::default()
     };
@@ -95,6 +98,16 @@ async fn an_unserved_route_says_why_and_others_serve() {
     let answer = proxy.ask().await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "not_ready"));
     assert!(answer.text().contains("it needs jwt"));
+}
+
+#[tokio::test]
+async fn a_gateway_has_no_route_that_asks_nobody_who_they_are() {
+    let options = Options { gateway: true, ..Options::default() };
+    let open = table(assistant(vec![("pretend", simulated("x"))]));
+    let proxy = Running::start_with(Some(open), Secrets::default(), options).await;
+    let answer = proxy.ask().await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "model_not_found"));
+    assert_eq!(proxy.send(proxy.request("GET", "/v1/models", "")).await.json()["data"], serde_json::json!([]));
 }
 
 #[tokio::test]
