@@ -119,6 +119,10 @@ impl Held {
         self.reserved = self.reserved.minus(set_aside);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.spent = self.spent.plus(charge.actual);
+        if self.in_flight == 0 && self.spent == Nano::ZERO {
+            // Another budget had nothing for the request: this grant is still kept for it.
+            self.used_at_ms = None;
+        }
         if charge.estimated {
             self.estimated = self.estimated.plus(charge.actual);
         }

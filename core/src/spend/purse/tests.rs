@@ -298,7 +298,9 @@ fn a_recalled_grant_still_serves_the_request_that_asked_for_it() {
     let recall = || In::Recall { ledger: "l".into(), grant: 1 };
     let mut purse = holding(10);
     purse.take(NOW, recall());
-    assert_eq!(closes(&purse.poll(NOW)), []);
+    let turned_away = ticket(purse.reserve(NOW, Nano(2), MODEL));
+    purse.release(NOW, turned_away);
+    assert_eq!(closes(&purse.poll(NOW)), [], "another budget had nothing for it yet");
     let first = ticket(purse.reserve(NOW, Nano(2), MODEL));
     assert_eq!(purse.reserve(NOW, Nano(2), MODEL), Reserve::NeedsGrant, "but no other");
     purse.settle(NOW, first, &spent(2));
