@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 pub struct Body {
     content: Content,
     /// The connection counts as busy until the body is done.
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
 }
 
 #[derive(Debug)]
@@ -28,18 +28,18 @@ enum Content {
 impl Body {
     #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
-        Self { content: Content::Bytes(bytes), _busy: None }
+        Self { content: Content::Bytes(bytes), busy: None }
     }
 
     #[must_use]
     pub fn stream(relay: Relay) -> Self {
-        Self { content: Content::Stream(Box::new(relay)), _busy: None }
+        Self { content: Content::Stream(Box::new(relay)), busy: None }
     }
 
     /// The same body, keeping the connection busy while it lasts.
     #[must_use]
     pub fn holding(self, busy: Busy) -> Self {
-        Self { _busy: Some(busy), ..self }
+        Self { busy: Some(busy), ..self }
     }
 }
 
@@ -48,7 +48,11 @@ impl http_body::Body for Body {
     type Error = Infallible;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut self.get_mut().content {
+        let this = self.get_mut();
+        if let Some(busy) = &this.busy {
+            busy.asked();
+        }
+        match &mut this.content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Stream(relay) => relay.poll_next(cx).map(|next| next.map(Ok)),

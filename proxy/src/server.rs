@@ -10,7 +10,7 @@ use crate::stack::{self, Proxy};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use io::{Activity, Watched};
+use io::{Activity, Patience, Watched};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -99,17 +99,29 @@ async fn connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     mut stopped: watch::Receiver<bool>,
 ) {
     let activity = Activity::default();
-    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let patience = Patience::default();
+    let io = TokioIo::new(Watched::new(stream, activity.clone(), patience));
+    let requests = activity.clone();
     let service = service_fn(move |request| {
-        let (proxy, busy) = (Arc::clone(&proxy), activity.begin());
+        let (proxy, busy) = (Arc::clone(&proxy), requests.begin());
         async move { Ok::<_, Infallible>(stack::handle(&proxy, request).await.map(|body| body.holding(busy))) }
     });
     let mut serving = pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = told(&mut stopped) => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut look = tokio::time::interval(patience.reader / 4);
+    let mut stopping = false;
+    let ended = loop {
+        tokio::select! {
+            ended = serving.as_mut() => break ended,
+            () = told(&mut stopped), if !stopping => {
+                stopping = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            _ = look.tick() => {
+                if activity.is_stalled(patience.reader) {
+                    tracing::debug!("connection cut: its client takes no more of a stream");
+                    return;
+                }
+            }
         }
     };
     if let Err(error) = ended {

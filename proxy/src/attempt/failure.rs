@@ -137,3 +137,72 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or(Duration::ZERO))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderValue, Response};
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn every_status_goes_on_or_stops_as_the_rule_says() {
+        for (status, stops, attempt, seen) in [
+            (400, true, Attempt::Refused, 400),
+            (401, true, Attempt::Refused, 401),
+            (403, true, Attempt::Refused, 403),
+            (404, true, Attempt::Refused, 404),
+            (408, false, Attempt::TimedOut, 504),
+            (413, true, Attempt::Refused, 413),
+            (424, false, Attempt::Failed, 502),
+            (429, false, Attempt::Throttled, 429),
+            (301, false, Attempt::Failed, 502),
+            (500, false, Attempt::Failed, 502),
+            (503, false, Attempt::Failed, 503),
+            (504, false, Attempt::Failed, 504),
+            (529, false, Attempt::Failed, 503),
+        ] {
+            let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
+            let failure = Failure::status("a", &head, &Said::default());
+            let told = (failure.stops, failure.attempt, failure.error.status.as_u16());
+            assert_eq!(told, (stops, attempt, seen), "{status}");
+        }
+    }
+
+    #[test]
+    fn every_provider_error_goes_on_or_stops_as_the_rule_says() {
+        for (kind, stops, attempt, seen) in [
+            (ErrorKind::InvalidRequest, true, Attempt::Refused, 400),
+            (ErrorKind::AccessDenied, true, Attempt::Refused, 403),
+            (ErrorKind::NotFound, true, Attempt::Refused, 404),
+            (ErrorKind::QuotaExceeded, true, Attempt::Refused, 400),
+            (ErrorKind::Throttled, false, Attempt::Throttled, 429),
+            (ErrorKind::NotReady, false, Attempt::Throttled, 429),
+            (ErrorKind::Timeout, false, Attempt::TimedOut, 504),
+            (ErrorKind::Model, false, Attempt::Failed, 502),
+            (ErrorKind::Internal, false, Attempt::Failed, 502),
+            (ErrorKind::Unavailable, false, Attempt::Failed, 503),
+            (ErrorKind::Truncated, false, Attempt::Cut, 502),
+            (ErrorKind::Malformed, false, Attempt::Failed, 502),
+        ] {
+            let error = UpstreamError { kind, status: 418, name: "Name".to_owned(), message: "words".to_owned() };
+            let failure = Failure::inside("a", &error);
+            let told = (failure.stops, failure.attempt, failure.error.status.as_u16());
+            assert_eq!(told, (stops, attempt, seen), "{kind:?}");
+            assert!(failure.error.message.contains("words"));
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let seconds = |name, value| retry_after(&headers(name, value)).map(|after| after.as_millis());
+        assert_eq!(seconds("retry-after", "7"), Some(7_000));
+        assert_eq!(seconds("retry-after-ms", "250"), Some(250));
+        assert_eq!(seconds("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
+        assert!(seconds("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT").unwrap() > 0);
+        assert_eq!(seconds("retry-after", "soon"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+}

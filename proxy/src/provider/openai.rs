@@ -143,3 +143,24 @@ pub fn read_error(body: &[u8]) -> Said {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_read_in_the_shapes_that_servers_send() {
+        for (body, message, code) in [
+            (r#"{"error":{"message":"no","code":"bad","param":"n"}}"#, Some("no"), Some("bad")),
+            (r#"{"error":"model not found"}"#, Some("model not found"), None),
+            (r#"{"object":"error","message":"no","code":400}"#, Some("no"), None),
+            (r#"{"detail":"Not Found"}"#, Some("Not Found"), None),
+            (r#"{"error":{"message":null}}"#, None, None),
+            ("<html>", None, None),
+            ("", None, None),
+        ] {
+            let said = read_error(body.as_bytes());
+            assert_eq!((said.message.as_deref(), said.code.as_deref()), (message, code), "{body}");
+        }
+    }
+}

@@ -3,39 +3,91 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// A head is complete this long after its first byte, and the first one this long after the connection.
-const HEAD: Duration = Duration::from_secs(10);
-/// A connection without a request is kept this long.
-const IDLE: Duration = Duration::from_secs(600);
-/// A reader makes some progress in this time.
-const READER: Duration = Duration::from_secs(120);
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A head is complete this long after its first byte, and the first one this long after the connection.
+    pub head: Duration,
+    /// A connection without a request is kept this long.
+    pub idle: Duration,
+    /// A reader makes some progress in this time.
+    pub reader: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let (head, idle, reader) = (Duration::from_secs(10), Duration::from_secs(600), Duration::from_secs(120));
+        Self { head, idle, reader }
+    }
+}
 
 /// Counts a connection's requests: those under way, bodies included, and all that ever began.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Activity(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     under_way: AtomicU32,
     begun: AtomicU32,
+    since: Instant,
+    bodies: Mutex<Vec<Arc<AtomicU64>>>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        let (under_way, begun) = (AtomicU32::new(0), AtomicU32::new(0));
+        Self(Arc::new(Counts { under_way, begun, since: Instant::now(), bodies: Mutex::default() }))
+    }
 }
 
 /// One request under way; over when dropped.
 #[derive(Debug)]
-pub struct Busy(Activity);
+pub struct Busy {
+    activity: Activity,
+    /// When the body was last asked for more, in milliseconds of the connection's life; 0: never yet.
+    asked: Arc<AtomicU64>,
+}
+
+impl Busy {
+    /// The client has room for more of the body.
+    pub fn asked(&self) {
+        self.asked.store(self.activity.millis(), Relaxed);
+    }
+}
 
 impl Activity {
     pub fn begin(&self) -> Busy {
         self.0.under_way.fetch_add(1, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
-        Busy(self.clone())
+        let asked = Arc::new(AtomicU64::new(0));
+        self.bodies().push(Arc::clone(&asked));
+        Busy { activity: self.clone(), asked }
+    }
+
+    /// Whether a client has left no room for one of its bodies for this long. A body that the client would take is asked
+    /// for more at every keep-alive at least; on HTTP/2 nothing else tells a reader that has stopped.
+    pub fn is_stalled(&self, patience: Duration) -> bool {
+        let limit = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let now = self.millis();
+        self.bodies()
+            .iter()
+            .map(|asked| asked.load(Relaxed))
+            .any(|asked| asked > 0 && now.saturating_sub(asked) > limit)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn bodies(&self) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.0.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_idle(&self) -> bool {
@@ -45,7 +97,11 @@ impl Activity {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.0.under_way.fetch_sub(1, Relaxed);
+        self.activity.0.under_way.fetch_sub(1, Relaxed);
+        let mut bodies = self.activity.bodies();
+        if let Some(at) = bodies.iter().position(|asked| Arc::ptr_eq(asked, &self.asked)) {
+            bodies.swap_remove(at);
+        }
     }
 }
 
@@ -61,6 +117,7 @@ enum Protocol {
 pub struct Watched<S> {
     stream: S,
     activity: Activity,
+    patience: Patience,
     protocol: Protocol,
     reading: Deadline,
     /// Bytes of a head have come, and it is not complete.
@@ -71,9 +128,9 @@ pub struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    pub fn new(stream: S, activity: Activity) -> Self {
+    pub fn new(stream: S, activity: Activity, patience: Patience) -> Self {
         let (reading, writing) = (Deadline::default(), Deadline::default());
-        Self { stream, activity, protocol: Protocol::Unknown, reading, in_head: true, begun: 0, writing }
+        Self { stream, activity, patience, protocol: Protocol::Unknown, reading, in_head: true, begun: 0, writing }
     }
 }
 
@@ -104,7 +161,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 }
                 // HTTP/2 frames between requests are no heads; its pings watch over an idle connection.
                 let waits_for_head = this.in_head && this.protocol != Protocol::Http2;
-                this.reading.poll(cx, if waits_for_head { HEAD } else { IDLE }, "no request came in time")
+                this.reading.poll(
+                    cx,
+                    if waits_for_head { this.patience.head } else { this.patience.idle },
+                    "no request came in time",
+                )
             }
         }
     }
@@ -117,9 +178,10 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
                 self.writing.clear();
                 Poll::Ready(done)
             }
-            Poll::Pending => {
-                self.writing.poll(cx, READER, "the client read nothing for too long").map(|late| late.and_then(never))
-            }
+            Poll::Pending => self
+                .writing
+                .poll(cx, self.patience.reader, "the client read nothing for too long")
+                .map(|late| late.and_then(never)),
         }
     }
 }
@@ -178,5 +240,71 @@ impl Deadline {
             sleep.as_mut().reset(at);
         }
         sleep.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    /// Waits in vain are an hour long; the one that a test is about is short.
+    const HOUR: Duration = Duration::from_secs(3600);
+    const SOON: Duration = Duration::from_millis(20);
+    const PATIENCE: Patience = Patience { head: HOUR, idle: HOUR, reader: HOUR };
+
+    #[tokio::test]
+    async fn a_head_that_never_ends_is_given_up() {
+        let (mut client, server) = duplex(64);
+        let mut server = Watched::new(server, Activity::default(), Patience { head: SOON, ..PATIENCE });
+        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let mut read = Vec::new();
+        let error = server.read_to_end(&mut read).await.unwrap_err();
+        assert_eq!((error.kind(), read.len()), (io::ErrorKind::TimedOut, 16));
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_may_take_its_time_and_then_an_idle_connection_too() {
+        let (mut client, server) = duplex(64);
+        let activity = Activity::default();
+        let mut server = Watched::new(server, activity.clone(), Patience { head: SOON, ..PATIENCE });
+        client.write_all(b"GET").await.unwrap();
+        let mut buffer = [0; 3];
+        server.read_exact(&mut buffer).await.unwrap();
+        let busy = activity.begin();
+        let mut late = [0; 1];
+        assert!(tokio::time::timeout(SOON * 3, server.read_exact(&mut late)).await.is_err());
+        drop(busy);
+        assert!(tokio::time::timeout(SOON * 3, server.read_exact(&mut late)).await.is_err());
+        // The first byte of the next head starts its time.
+        client.write_all(b"G").await.unwrap();
+        server.read_exact(&mut late).await.unwrap();
+        let error = server.read_exact(&mut late).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_reader_without_progress_is_cut_and_a_slow_one_is_not() {
+        let (mut client, server) = duplex(8);
+        let mut server = Watched::new(server, Activity::default(), Patience { reader: SOON, ..PATIENCE });
+        let error = server.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let mut some = [0; 8];
+        client.read_exact(&mut some).await.unwrap();
+        server.write_all(&[0; 8]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_nobody_asks_for_is_stalled_and_one_not_begun_is_not() {
+        let activity = Activity::default();
+        let (busy, _waiting) = (activity.begin(), activity.begin());
+        assert!(!activity.is_stalled(Duration::ZERO));
+        busy.asked();
+        while !activity.is_stalled(Duration::ZERO) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!activity.is_stalled(HOUR));
+        drop(busy);
+        assert!(!activity.is_stalled(Duration::ZERO));
     }
 }
