@@ -1,7 +1,7 @@
 //! The operator's process: flags in, an exit code out.
 
 use clap::Parser;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use tollway_operator::cli::{Cli, Command, LogFormat, Run};
 
 fn main() -> anyhow::Result<()> {
@@ -19,7 +19,8 @@ fn main() -> anyhow::Result<()> {
 
 fn log(run: &Run) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&run.log)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match run.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

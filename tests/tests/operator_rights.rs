@@ -2,6 +2,7 @@
 
 use tollway_tests::cluster::Cluster;
 use tollway_tests::process::{Operator, Proxy, workspace};
+use tollway_tests::wait;
 
 const KEYED: &str = r#"
 apiVersion: v1
@@ -36,13 +37,21 @@ async fn the_rights_in_the_manifest_are_enough() {
     cluster.apply_text(&namespace, KEYED);
     let proxy: Proxy = operator.new_proxy(&cluster, &namespace, "proxy-0").await;
     proxy.chat("assistant", "hello").await.ok();
-    let wait = |condition: &str, kind: &str| {
+    let holds = |condition: &str, kind: &str| {
         let condition = format!("--for=condition={condition}");
         cluster.kubectl(["wait", &condition, kind, "--all", "--timeout=30s", "-n", &namespace]);
     };
-    wait("Programmed", "modelroute");
-    wait("ResolvedRefs", "modelroute");
-    wait("Enforced", "costbudget");
+    holds("Programmed", "modelroute");
+    holds("ResolvedRefs", "modelroute");
+    holds("Enforced", "costbudget");
+
+    // The end of a Pod that holds a grant is seen, and told as an event.
+    cluster.delete_pod(&namespace, "proxy-0").await;
+    wait::until("an event about the burned grant", async || {
+        let reasons = cluster.kubectl(["get", "events", "-n", &namespace, "-o", "jsonpath={.items[*].reason}"]);
+        reasons.contains("GrantBurned").then_some(())
+    })
+    .await;
 
     let log = operator.process.log().to_lowercase();
     assert!(!log.contains("forbidden"), "{log}");
