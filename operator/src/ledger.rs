@@ -4,6 +4,7 @@ mod keeper;
 mod losses;
 mod open;
 mod pace;
+mod plan;
 mod pods;
 mod record;
 mod store;

@@ -6,6 +6,7 @@
 
 use super::open::{self, Opening};
 use super::pace::Pace;
+use super::plan::Plan;
 use super::record::{Outcome, Record};
 use super::store::{Object, Stored};
 use super::streams::Holder;
@@ -351,107 +352,6 @@ fn tell(books: &Books, key: &Key, record: &Record<Object>, effects: Vec<Effect>)
             Effect::StateChanged => books.broadcast(key, &convert::state(&key.name, window_end, &state.figures())),
             effect => books.send(key, record.uid(), window_end, effect),
         }
-    }
-}
-
-/// Which event goes to which ledger.
-pub(super) struct Plan<'a> {
-    uid: Option<String>,
-    uids: Vec<String>,
-    past: &'a BTreeSet<String>,
-    pub(super) current: Vec<Event>,
-    pub(super) old: Vec<Vec<Event>>,
-    connected: Vec<Holder>,
-    /// Grants of ledgers that are drained: what is known of them is on record, the proxy may forget them.
-    done: Vec<(String, String, u64)>,
-}
-
-impl<'p> Plan<'p> {
-    pub(super) fn new<'a>(
-        current: Option<&str>,
-        old: impl Iterator<Item = &'a str>,
-        past: &'p BTreeSet<String>,
-    ) -> Plan<'p> {
-        let uids: Vec<String> = old.map(str::to_owned).collect();
-        let old = uids.iter().map(|_| vec![]).collect();
-        Plan { uid: current.map(str::to_owned), uids, past, current: vec![], old, connected: vec![], done: vec![] }
-    }
-
-    fn at(&mut self, uid: &str) -> Option<&mut Vec<Event>> {
-        if self.uid.as_deref() == Some(uid) {
-            return Some(&mut self.current);
-        }
-        self.uids.iter().position(|held| held == uid).and_then(|index| self.old.get_mut(index))
-    }
-
-    pub(super) fn take(&mut self, input: &Input) {
-        match input {
-            Input::Terms(_) | Input::LedgerGone(_) => {}
-            Input::Hello(holder, held) => self.hello(holder, held),
-            Input::Ask(holder, ask) => {
-                if self.uid.is_some() {
-                    self.current.push(convert::ask(&holder.pod, &holder.incarnation, ask));
-                }
-            }
-            Input::Report(holder, report) => {
-                let event = convert::report(&holder.incarnation, report.clone());
-                self.named(&report.ledger, event, holder, report.grant);
-            }
-            Input::Close(holder, close) => {
-                let event = convert::close(&holder.incarnation, close.clone());
-                self.named(&close.ledger, event, holder, close.grant);
-            }
-            Input::PodGone(pod) => self.everywhere(&Event::PodGone { pod: pod.clone() }),
-        }
-    }
-
-    /// What names a ledger that nobody knows is left for the proxy's next hello, which shows the whole grant.
-    fn named(&mut self, ledger: &str, event: Event, holder: &Holder, grant: u64) {
-        if let Some(events) = self.at(ledger) {
-            events.push(event);
-        } else if self.past.contains(ledger) {
-            self.done.push((holder.incarnation.clone(), ledger.to_owned(), grant));
-        }
-    }
-
-    fn everywhere(&mut self, event: &Event) {
-        if self.uid.is_some() {
-            self.current.push(event.clone());
-        }
-        for events in &mut self.old {
-            events.push(event.clone());
-        }
-    }
-
-    fn hello(&mut self, holder: &Holder, held: &[HeldGrant]) {
-        let of = |uid: &str| held.iter().filter(|grant| grant.ledger == uid).map(convert::shown).collect::<Vec<_>>();
-        let hello = |held, orphans| Event::Hello {
-            pod: holder.pod.clone(),
-            incarnation: holder.incarnation.clone(),
-            held,
-            orphans,
-        };
-        if let Some(uid) = &self.uid {
-            let known = |grant: &&HeldGrant| {
-                grant.ledger == *uid || self.uids.contains(&grant.ledger) || self.past.contains(&grant.ledger)
-            };
-            let orphans = held
-                .iter()
-                .filter(|grant| !known(grant))
-                .map(|grant| (grant.ledger.clone(), convert::shown(grant)))
-                .collect();
-            self.current.push(hello(of(uid), orphans));
-            self.connected.push(holder.clone());
-        }
-        for (uid, events) in self.uids.iter().zip(&mut self.old) {
-            events.push(hello(of(uid), vec![]));
-        }
-        let done = held.iter().filter(|grant| self.past.contains(&grant.ledger));
-        self.done.extend(done.map(|grant| (holder.incarnation.clone(), grant.ledger.clone(), grant.grant)));
-    }
-
-    fn tick(&mut self) {
-        self.everywhere(&Event::Tick);
     }
 }
 
