@@ -71,7 +71,7 @@ async fn stream(
                 }
             }
             () = ledger.shared.due.notified() => {}
-            _ = stop.changed() => {}
+            Ok(()) = stop.changed() => {}
             _ = tick.tick() => {
                 if let Some(serving) = live.load().as_ref() {
                     ledger.accounts().keep_only(&serving.table);

@@ -7,6 +7,8 @@
 mod book;
 mod files;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 pub use book::{Book, Terms};
@@ -51,7 +53,7 @@ impl Standalone {
             tokio::select! {
                 () = self.ledger.shared.due.notified() => {}
                 _ = tick.tick() => {}
-                _ = stop.changed() => {}
+                Ok(()) = stop.changed() => {}
             }
         }
     }
