@@ -6,7 +6,7 @@
 
 use http::Uri;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -49,7 +49,8 @@ pub enum OperatorError {
 #[derive(Debug)]
 pub struct Addresses {
     hosts: Vec<(String, u16)>,
-    authorities: Vec<Certificate>,
+    /// Read at every connect, because authorities are rotated.
+    ca: Option<PathBuf>,
     token_file: PathBuf,
 }
 
@@ -62,17 +63,10 @@ pub struct Candidate {
 
 impl Addresses {
     /// # Errors
-    /// An address that is not https, or an authority file that cannot be read.
-    pub fn new(urls: &[String], ca: Option<&Path>, token_file: PathBuf) -> Result<Self, OperatorError> {
+    /// An address that is not https.
+    pub fn new(urls: &[String], ca: Option<PathBuf>, token_file: PathBuf) -> Result<Self, OperatorError> {
         let hosts = urls.iter().map(|url| host_of(url).ok_or_else(|| OperatorError::NotHttps(url.clone())));
-        let authorities = match ca {
-            Some(path) => {
-                let at = |error| OperatorError::Authority { path: path.display().to_string(), error };
-                vec![Certificate::from_pem(std::fs::read(path).map_err(at)?)]
-            }
-            None => Vec::new(),
-        };
-        Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, authorities, token_file })
+        Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, ca, token_file })
     }
 
     /// Every address that every name resolves to just now, in the order given.
@@ -95,15 +89,18 @@ impl Addresses {
     }
 
     /// # Errors
-    /// No TCP or TLS connection within 3 s.
+    /// No TCP or TLS connection within 3 s, or no authority to trust.
     pub async fn connect(&self, to: &Candidate) -> Result<Operator, OperatorError> {
         let Candidate { address, host } = to;
         let refused =
             |error: tonic::transport::Error| OperatorError::Connect { address: *address, error: causes(&error) };
         let mut tls = ClientTlsConfig::new().domain_name(host.trim_matches(['[', ']']));
-        tls = match self.authorities.as_slice() {
-            [] => tls.trust_anchors(system_anchors()),
-            own => tls.ca_certificates(own.iter().cloned()),
+        tls = match &self.ca {
+            None => tls.trust_anchors(system_anchors()),
+            Some(path) => {
+                let at = |error| OperatorError::Authority { path: path.display().to_string(), error };
+                tls.ca_certificate(Certificate::from_pem(tokio::fs::read(path).await.map_err(at)?))
+            }
         };
         let channel = Endpoint::from_shared(format!("https://{address}"))
             .and_then(|endpoint| endpoint.tls_config(tls))

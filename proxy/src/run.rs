@@ -99,7 +99,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     let books = match source {
         Source::Operator { urls, ca, token_file } => {
-            let addresses = Addresses::new(&urls, ca.as_deref(), token_file)?;
+            let addresses = Addresses::new(&urls, ca, token_file)?;
             follow_operator(&parts, addresses)
         }
         Source::Folder(dir) => follow_folder(&parts, dir)?,

@@ -36,7 +36,7 @@ struct Proxy {
 impl Proxy {
     fn start(incarnation: &str, trust: &Trust, operators: &[&Running]) -> Self {
         let urls: Vec<_> = operators.iter().map(|operator| operator.url.clone()).collect();
-        let addresses = Addresses::new(&urls, Some(&trust.ca), trust.token.clone()).unwrap();
+        let addresses = Addresses::new(&urls, Some(trust.ca.clone()), trust.token.clone()).unwrap();
         let state_dir = trust.dir.path().to_owned();
         let live = Live::default();
         if let Some(serving) = disk::load(&state_dir).unwrap() {
@@ -174,6 +174,21 @@ async fn a_token_that_is_rotated_is_read_again() {
     std::fs::write(&trust.token, fake::TOKEN).unwrap();
     proxy.connected().await;
     assert!(proxy.health.borrow().problems.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_rotated_is_read_again() {
+    let trust = Trust::new();
+    let right = std::fs::read(&trust.ca).unwrap();
+    let other = Trust::new();
+    std::fs::copy(&other.ca, &trust.ca).unwrap();
+    let operator = Operator::new(CAP, table_update(5, &table("team-a", CAP)));
+    let running = operator.start(&trust);
+    let mut proxy = Proxy::start("one", &trust, &[&running]);
+    proxy.health.wait_for(|health| !health.problems.is_empty()).await.unwrap();
+    assert!(operator.hellos.borrow().is_empty(), "an operator of another authority was trusted");
+    std::fs::write(&trust.ca, right).unwrap();
+    proxy.connected().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,12 +37,15 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// The worst case of one attempt and its tickets.
+type InFlight = (u64, Vec<(Arc<str>, Ticket)>);
+
 struct World {
     dir: tempfile::TempDir,
     terms: Terms,
     book: Option<Book>,
     accounts: Accounts,
-    in_flight: Vec<(u64, Vec<(Arc<str>, Ticket)>)>,
+    in_flight: Vec<InFlight>,
     now: i64,
     incarnation: u32,
     /// What providers charged, attempts that a kill cut off at their worst case included.
