@@ -98,6 +98,8 @@ impl Ledger {
     ) -> Result<Reservation, Refusal> {
         let held = |tickets| Reservation { shared: Arc::clone(&self.shared), tickets, worst, model: model.to_owned() };
         let verdict = || self.accounts().reserve(now_ms(), budgets, table, worst, target_is_free, model);
+        // Made before the first look, so that no change after it is missed.
+        let changed = self.shared.changed.notified();
         let short = match verdict() {
             Verdict::Reserved(tickets) => return Ok(held(tickets)),
             Verdict::Refused(refusal) => return Err(refusal),
@@ -108,17 +110,16 @@ impl Ledger {
         }
         let _waiting = Waiting::new(&self.shared.waiting);
         let wait = async {
+            tokio::pin!(changed);
             loop {
-                let changed = self.shared.changed.notified();
-                tokio::pin!(changed);
-                changed.as_mut().enable();
+                self.shared.due.notify_one();
+                changed.as_mut().await;
+                changed.set(self.shared.changed.notified());
                 match verdict() {
                     Verdict::Reserved(tickets) => return Ok(held(tickets)),
                     Verdict::Refused(refusal) => return Err(refusal),
                     Verdict::Wait { .. } => {}
                 }
-                self.shared.due.notify_one();
-                changed.await;
             }
         };
         let most = Duration::from_millis(WAIT_MS.unsigned_abs());

@@ -6,7 +6,7 @@ use crate::source::Live;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tollway_core::control::ledger_up::Message as Up;
 use tollway_core::control::{LedgerHello, LedgerUp};
 use tollway_core::spend::convert;
@@ -43,7 +43,7 @@ pub async fn run(
     }
 }
 
-/// One stream to its end.
+/// One stream to its end. The way up is not bounded, or both ends could wait for each other; the purses say little: each grant once a second.
 async fn stream(
     ledger: &Ledger,
     live: &Live,
@@ -51,14 +51,14 @@ async fn stream(
     mut operator: Operator,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<(), tonic::Status> {
-    let (up, messages) = mpsc::channel::<LedgerUp>(64);
+    let (up, messages) = mpsc::unbounded_channel::<LedgerUp>();
     let shown = ledger.accounts().hello();
     let held = shown.into_iter().map(|(budget, ledger, grant)| convert::held(&budget, ledger, grant)).collect();
     let hello = Up::Hello(LedgerHello { incarnation: incarnation.to_owned(), held });
-    if up.send(LedgerUp { message: Some(hello) }).await.is_err() {
+    if up.send(LedgerUp { message: Some(hello) }).is_err() {
         return Ok(());
     }
-    let mut down = operator.client.ledger(ReceiverStream::new(messages)).await?.into_inner();
+    let mut down = operator.client.ledger(UnboundedReceiverStream::new(messages)).await?.into_inner();
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
@@ -86,7 +86,7 @@ async fn stream(
         }
         let due = ledger.accounts().poll(now_ms());
         for (budget, out) in due {
-            if up.send(convert::up(&budget, out)).await.is_err() {
+            if up.send(convert::up(&budget, out)).is_err() {
                 return Ok(());
             }
         }

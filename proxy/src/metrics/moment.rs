@@ -2,7 +2,7 @@
 
 use super::meter::usd;
 use crate::ledger::BudgetView;
-use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 #[derive(Debug)]
 pub struct Moment {
@@ -12,14 +12,14 @@ pub struct Moment {
     spent: GaugeVec,
     reserved: GaugeVec,
     remaining: GaugeVec,
-    asks: IntGaugeVec,
-    denials: IntGaugeVec,
+    asks: IntCounterVec,
+    denials: IntCounterVec,
 }
 
 impl Moment {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let dollars = |name, help| GaugeVec::new(Opts::new(name, help), &["budget"]);
-        let counts = |name, help| IntGaugeVec::new(Opts::new(name, help), &["budget"]);
+        let counts = |name, help| IntCounterVec::new(Opts::new(name, help), &["budget"]);
         let moment = Self {
             ready: IntGauge::new("tollway_ready", "1 while a table is served.")?,
             revision: IntGauge::new("tollway_table_revision", "Revision of the table in force.")?,
@@ -27,8 +27,8 @@ impl Moment {
             spent: dollars("tollway_budget_spent_usd", "Spent in the window, as far as this proxy was told.")?,
             reserved: dollars("tollway_budget_reserved_usd", "Granted to this proxy and not spent.")?,
             remaining: dollars("tollway_budget_remaining_usd", "Left in the window.")?,
-            asks: counts("tollway_ledger_asks", "Grants asked for since process start.")?,
-            denials: counts("tollway_ledger_denials", "Asks denied since process start.")?,
+            asks: counts("tollway_ledger_asks_total", "Grants asked for since process start.")?,
+            denials: counts("tollway_ledger_denials_total", "Asks denied since process start.")?,
         };
         let build = IntGaugeVec::new(Opts::new("tollway_build_info", "1, with the version."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -52,8 +52,8 @@ impl Moment {
         for gauges in [&self.limit, &self.spent, &self.reserved, &self.remaining] {
             gauges.reset();
         }
-        for gauges in [&self.asks, &self.denials] {
-            gauges.reset();
+        for counters in [&self.asks, &self.denials] {
+            counters.reset();
         }
         for budget in budgets {
             let label = [budget.name.as_str()];
@@ -61,9 +61,8 @@ impl Moment {
             self.spent.with_label_values(&label).set(usd(budget.spent));
             self.reserved.with_label_values(&label).set(usd(budget.reserved));
             self.remaining.with_label_values(&label).set(usd(budget.remaining));
-            let count = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
-            self.asks.with_label_values(&label).set(count(budget.asks));
-            self.denials.with_label_values(&label).set(count(budget.denials));
+            self.asks.with_label_values(&label).inc_by(budget.asks);
+            self.denials.with_label_values(&label).inc_by(budget.denials);
         }
     }
 }
