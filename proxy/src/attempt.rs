@@ -13,7 +13,7 @@ use crate::metrics::Attempt;
 use crate::provider::{self, Call, Source};
 use crate::source::Serving;
 use crate::stack::Proxy;
-use crate::surface::openai::{Head, Peek, parse};
+use crate::surface::{Head, Peek};
 use crate::targets::TargetState;
 use crate::upstream::Policy;
 use bytes::Bytes;
@@ -105,7 +105,7 @@ impl Job<'_> {
     /// # Errors
     /// What is wrong with the request.
     pub fn parsed(&self) -> Result<&ChatRequest, ApiError> {
-        self.parsed.get_or_init(|| parse(self.body)).as_ref().map_err(Clone::clone)
+        self.parsed.get_or_init(|| self.dialect.parse(self.body)).as_ref().map_err(Clone::clone)
     }
 
     #[must_use]
@@ -117,7 +117,7 @@ impl Job<'_> {
     #[must_use]
     pub fn head(&self) -> Head {
         let created = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-        Head { id: format!("chatcmpl-{}", self.id), created, model: self.peek.model.clone() }
+        Head { id: format!("{}{}", self.dialect.id_prefix(), self.id), created, model: self.peek.model.clone() }
     }
 }
 

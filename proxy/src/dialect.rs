@@ -1,10 +1,11 @@
 //! The dialect a client speaks: errors, keep-alives and stream errors in, its bytes out; and the headers every response carries.
 
+use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::ApiError;
-use crate::surface::openai;
+use crate::surface::{Head, Peek, Renderer, openai};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 pub const ROUTE: HeaderName = HeaderName::from_static("x-tollway-route");
 pub const TARGET: HeaderName = HeaderName::from_static("x-tollway-target");
@@ -29,6 +30,67 @@ impl Dialect {
         }
     }
 
+    /// What ids of answers begin with.
+    #[must_use]
+    pub const fn id_prefix(self) -> &'static str {
+        match self {
+            Self::OpenAi => "chatcmpl-",
+        }
+    }
+
+    /// The content type of an answer.
+    #[must_use]
+    pub const fn content_type(self, stream: bool) -> &'static str {
+        match self {
+            Self::OpenAi if stream => "text/event-stream",
+            Self::OpenAi => "application/json",
+        }
+    }
+
+    /// What routing, limits and money need to know of a request.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn peek(self, body: &[u8]) -> Result<Peek, ApiError> {
+        match self {
+            Self::OpenAi => openai::peek(body),
+        }
+    }
+
+    /// The request in the internal form.
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn parse(self, body: &[u8]) -> Result<ChatRequest, ApiError> {
+        match self {
+            Self::OpenAi => openai::parse(body),
+        }
+    }
+
+    /// The body of a complete answer.
+    #[must_use]
+    pub fn render(self, response: &ChatResponse, head: &Head) -> Bytes {
+        match self {
+            Self::OpenAi => openai::render(response, head),
+        }
+    }
+
+    /// What renders a streamed answer.
+    #[must_use]
+    pub fn renderer(self, head: Head, peek: &Peek) -> Renderer {
+        match self {
+            Self::OpenAi => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
+        }
+    }
+
+    /// The status of an error response.
+    #[must_use]
+    pub const fn status(self, error: &ApiError) -> StatusCode {
+        match self {
+            Self::OpenAi => error.status,
+        }
+    }
+
     /// The body of an error response.
     #[must_use]
     pub fn error(self, error: &ApiError) -> Bytes {
@@ -45,18 +107,18 @@ impl Dialect {
         }
     }
 
-    /// What is said in silence so that nobody on the way thinks the stream is dead.
+    /// What is said in silence so that nobody on the way thinks the stream is dead; none where the dialect has no word for it.
     #[must_use]
-    pub const fn keep_alive(self) -> Bytes {
+    pub const fn keep_alive(self) -> Option<Bytes> {
         match self {
-            Self::OpenAi => Bytes::from_static(b": keep-alive\n\n"),
+            Self::OpenAi => Some(Bytes::from_static(b": keep-alive\n\n")),
         }
     }
 }
 
 /// Headers by which clients and their SDKs judge an error: when to come back, and whether at all.
-pub fn explain(headers: &mut HeaderMap, error: &ApiError) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+pub fn explain(headers: &mut HeaderMap, error: &ApiError, dialect: Dialect) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(dialect.content_type(false)));
     if let Some(after) = error.retry_after {
         // Rounded up: a client that comes back a moment early is refused again.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);

@@ -15,7 +15,6 @@ use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
-use crate::surface::openai::peek;
 use crate::targets::{RouteState, Targets};
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
@@ -70,17 +69,24 @@ impl Proxy {
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     // A request is named before anything can go wrong with it.
     let mut entry = Entry::new(respond::request_id(), Instant::now());
-    match serve(proxy, request, &mut entry).await {
+    // The path says which vendor's errors the client understands.
+    let dialect = intake::dialect(request.uri().path());
+    match serve(proxy, request, dialect, &mut entry).await {
         Ok(reply) => respond::answer(reply, entry),
-        Err(error) => respond::rescue(&error, Dialect::OpenAi, entry),
+        Err(error) => respond::rescue(&error, dialect, entry),
     }
 }
 
-async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> Result<Reply, ApiError> {
+async fn serve(
+    proxy: &Proxy,
+    request: Request<Incoming>,
+    dialect: Dialect,
+    entry: &mut Entry,
+) -> Result<Reply, ApiError> {
     let (head, body) = request.into_parts();
     // Paths first: what is not served needs neither a table nor a body.
     let endpoint = intake::endpoint(&head)?;
-    entry.surface = Dialect::OpenAi.name();
+    entry.surface = dialect.name();
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
@@ -88,7 +94,7 @@ async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> 
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, proxy.options.body_limit).await?;
-    let peek = peek(&body)?;
+    let peek = dialect.peek(&body)?;
     entry.stream = peek.stream;
     // A feature this proxy lacks may be what protects the route, so it is not served half.
     let unserved = select::name(&serving.table, &peek.model).and_then(|name| serving.unserved.get_key_value(name));
@@ -114,7 +120,6 @@ async fn serve(proxy: &Proxy, request: Request<Incoming>, entry: &mut Entry) -> 
     let ends = entry.began + Duration::from_millis(route.timeouts.total_ms);
     let id = entry.id.clone();
     let policy = proxy.options.policy;
-    let dialect = Dialect::OpenAi;
     let parsed = OnceLock::new();
     let headers = &head.headers;
     let job = Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, ends };

@@ -1,3 +1,73 @@
 //! Client dialects: bytes of one vendor's API in, the internal form out, and back.
 
 pub mod openai;
+
+use crate::chat::{Size, StreamEvent, Usage};
+
+/// What a request says about itself, whatever its dialect: what routing, limits and money need to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peek {
+    /// Model name.
+    pub model: String,
+    /// The answer is wanted as a stream.
+    pub stream: bool,
+    /// The stream's usage chunk is wanted; only a question where a dialect makes it one.
+    pub include_usage: bool,
+    /// Most output tokens; the least one where several fields say it.
+    pub max_tokens: Option<u32>,
+    /// Completions the provider may make and charge.
+    pub n: u32,
+    /// End user as the client named them.
+    pub user: Option<String>,
+    /// How large the request is when it is passed through.
+    pub size: Size,
+    /// How the bytes are laid out, for a target that speaks the same dialect.
+    pub form: Form,
+}
+
+/// The shape of a request's bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Form {
+    /// OpenAI chat completions.
+    ChatCompletions(openai::Spans),
+}
+
+/// What an answer carries that the upstream does not decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Id of the answer, such as `chatcmpl-...`.
+    pub id: String,
+    /// Unix time in seconds.
+    pub created: u64,
+    /// Model name; the one that the client asked for.
+    pub model: String,
+}
+
+/// Renders one stream in the client's dialect.
+pub enum Renderer {
+    OpenAi(openai::StreamRenderer),
+}
+
+impl Renderer {
+    /// Appends what `event` says to `out`.
+    pub fn event(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
+        match self {
+            Self::OpenAi(renderer) => renderer.event(event, out),
+        }
+    }
+
+    /// Ends the stream; nothing when the answer is not complete.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::OpenAi(renderer) => renderer.end(out),
+        }
+    }
+
+    /// Tokens used, once the upstream has said it.
+    #[must_use]
+    pub fn usage(&self) -> Option<&Usage> {
+        match self {
+            Self::OpenAi(renderer) => renderer.usage(),
+        }
+    }
+}

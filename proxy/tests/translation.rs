@@ -17,7 +17,8 @@ use tollway_core::table::{Bedrock, Defaults, Guardrail};
 use tollway_proxy::chat::{StreamEvent, UpstreamError};
 use tollway_proxy::error::ApiError;
 use tollway_proxy::provider::bedrock::{self, Decoder, ToolNames};
-use tollway_proxy::surface::openai::{self, Head, StreamRenderer};
+use tollway_proxy::surface::Head;
+use tollway_proxy::surface::openai::{self, StreamRenderer};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]

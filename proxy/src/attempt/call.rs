@@ -9,7 +9,7 @@ use crate::provider::simulated::{Pretended, Script};
 use crate::provider::translated::Translated;
 use crate::provider::{Call, Source, Step, openai};
 use crate::stack::Proxy;
-use crate::surface::openai::{StreamRenderer, render, usage_of};
+use crate::surface::openai::usage_of;
 use crate::upstream::{Policy, SendError};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -101,14 +101,14 @@ impl Calling<'_> {
             return Err(Failed::free(failure));
         }
         if job.peek.stream {
-            let renderer = StreamRenderer::new(job.head(), job.peek.include_usage);
+            let renderer = job.dialect.renderer(job.head(), job.peek);
             return self.first_byte(Source::Translated(Box::new(Translated::new(body, names, renderer)))).await;
         }
         let body = self.read_answer(body).await?;
         let response = bedrock::decode(&body, &names);
         let response = response.map_err(|error| Failed::in_full(Failure::inside(place.name, &error)))?;
         let usage = response.usage.map(|usage| usage.tokens);
-        Ok(Began::Whole(render(&response, &job.head()), usage))
+        Ok(Began::Whole(job.dialect.render(&response, &job.head()), usage))
     }
 
     /// A simulated target.
@@ -119,12 +119,12 @@ impl Calling<'_> {
         }
         self.metered.sent();
         if self.job.peek.stream {
-            let pretended = Pretended::new(script, self.job.head(), self.job.peek.include_usage);
+            let pretended = Pretended::new(script, self.job.dialect.renderer(self.job.head(), self.job.peek));
             return self.first_byte(Source::Pretended(pretended)).await;
         }
         let response = timeout_at(self.deadline, script.whole()).await.map_err(|_| self.late())?;
         let usage = response.usage.map(|usage| usage.tokens);
-        Ok(Began::Whole(render(&response, &self.job.head()), usage))
+        Ok(Began::Whole(self.job.dialect.render(&response, &self.job.head()), usage))
     }
 
     /// Sends the request and waits for the head of the answer.

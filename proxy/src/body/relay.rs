@@ -110,6 +110,7 @@ impl Relay {
         loop {
             let now = Instant::now();
             let idle_at = *self.waiting.get_or_insert(now) + idle;
+            let keep_alive = self.dialect.keep_alive();
             let speak_at = *self.quiet.get_or_insert(now) + self.pace.keep_alive;
             let late = |what: &str| ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, what);
             if is_complete && (now >= idle_at || now >= self.pace.ends) {
@@ -123,11 +124,14 @@ impl Relay {
                 let error = late("the answer took longer than the route's total time-out");
                 return Poll::Ready(Some(self.cut(Attempt::TimedOut, &error)));
             }
-            if now >= speak_at {
-                self.quiet = Some(now);
-                return Poll::Ready(Some(self.dialect.keep_alive()));
+            let mut next = idle_at.min(self.pace.ends);
+            if let Some(keep_alive) = keep_alive {
+                if now >= speak_at {
+                    self.quiet = Some(now);
+                    return Poll::Ready(Some(keep_alive));
+                }
+                next = next.min(speak_at);
             }
-            let next = idle_at.min(speak_at).min(self.pace.ends);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
             // An early alarm is cheaper than setting it anew for every chunk.
             if sleep.is_elapsed() || sleep.deadline() > next {

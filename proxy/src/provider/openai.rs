@@ -3,6 +3,7 @@
 use super::{Call, Prepared, Step};
 use crate::attempt::{Job, Skip};
 use crate::chat::{ErrorKind, UpstreamError};
+use crate::surface::Form;
 use crate::surface::openai::{Meter, Splice, splice};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
@@ -29,7 +30,8 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32
         include_usage: job.peek.stream,
         defaults: Some(&route.defaults),
     };
-    let body = splice(job.body, job.peek, &change);
+    let Form::ChatCompletions(spans) = &job.peek.form;
+    let body = splice(job.body, job.peek, spans, &change);
     let mut shape = job.shape();
     shape.bytes += (body.len() as u64).saturating_sub(job.body.len() as u64);
     let mut request = Request::new(Full::new(body));

@@ -4,7 +4,7 @@ use super::{Call, Prepared, Step};
 use crate::attempt::{Job, Skip};
 use crate::chat::{self, Block, BlockStart, ChatResponse, Delta, FinishReason, StreamEvent};
 use crate::error::ApiError;
-use crate::surface::openai::{Head, StreamRenderer};
+use crate::surface::Renderer;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
@@ -80,7 +80,7 @@ impl Script {
 /// A pretended model that is speaking.
 pub struct Pretended {
     script: Script,
-    renderer: StreamRenderer,
+    renderer: Renderer,
     sleep: Pin<Box<Sleep>>,
     said: Said,
 }
@@ -100,9 +100,9 @@ impl fmt::Debug for Pretended {
 
 impl Pretended {
     #[must_use]
-    pub fn new(script: Script, head: Head, include_usage: bool) -> Self {
+    pub fn new(script: Script, renderer: Renderer) -> Self {
         let sleep = Box::pin(tokio::time::sleep(script.first_after));
-        Self { script, renderer: StreamRenderer::new(head, include_usage), sleep, said: Said::Nothing }
+        Self { script, renderer, sleep, said: Said::Nothing }
     }
 
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {

@@ -3,7 +3,7 @@
 use super::Step;
 use super::bedrock::{Decoder, ToolNames};
 use crate::chat::{ErrorKind, StreamEvent, UpstreamError};
-use crate::surface::openai::StreamRenderer;
+use crate::surface::Renderer;
 use bytes::Bytes;
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use tollway_core::spend::Usage;
 pub struct Translated {
     body: Incoming,
     decoder: Decoder,
-    renderer: StreamRenderer,
+    renderer: Renderer,
     /// Rendered and not yet given: until the model says something, another target may still answer.
     held: Vec<u8>,
     /// The upstream failed; what was rendered before goes first.
@@ -32,7 +32,7 @@ impl fmt::Debug for Translated {
 
 impl Translated {
     #[must_use]
-    pub fn new(body: Incoming, names: ToolNames, renderer: StreamRenderer) -> Self {
+    pub fn new(body: Incoming, names: ToolNames, renderer: Renderer) -> Self {
         Self { body, decoder: Decoder::new(names), renderer, held: Vec::new(), failed: None, completed: false }
     }
 

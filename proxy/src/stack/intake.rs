@@ -1,5 +1,6 @@
 //! A request's head and body in; which endpoint it is for and all of its bytes out, or one clear error.
 
+use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
@@ -21,6 +22,11 @@ const LINGER: Duration = Duration::from_secs(5);
 pub enum Endpoint {
     ChatCompletions,
     Models,
+}
+
+/// The dialect of whoever calls `path`, whether or not it is served.
+pub const fn dialect(_path: &str) -> Dialect {
+    Dialect::OpenAi
 }
 
 /// The endpoint that a request is for.

@@ -18,7 +18,7 @@ use tollway_core::spend::{Nano, Usage};
 #[derive(Debug)]
 pub enum Reply {
     Models(Bytes),
-    Whole { body: Bytes, usage: Option<Usage>, cost: Option<Nano> },
+    Whole { body: Bytes, dialect: Dialect, usage: Option<Usage>, cost: Option<Nano> },
     Stream { stream: Box<Stream>, dialect: Dialect, pace: Pace, wants_trailers: bool },
 }
 
@@ -26,7 +26,7 @@ impl Reply {
     /// The reply that an answered attempt makes.
     pub fn of(answer: Answer, dialect: Dialect, pace: Pace, headers: &HeaderMap) -> Self {
         match answer {
-            Answer::Whole { body, usage, cost } => Self::Whole { body, usage, cost },
+            Answer::Whole { body, usage, cost } => Self::Whole { body, dialect, usage, cost },
             Answer::Stream(stream) => {
                 let te = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
                 let wants_trailers = te.flat_map(|value| value.split(',')).any(|part| part.trim() == "trailers");
@@ -40,14 +40,18 @@ impl Reply {
 pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(8);
     describe(&mut headers, &entry);
-    let kind = if matches!(reply, Reply::Stream { .. }) { "text/event-stream" } else { "application/json" };
+    let kind = match &reply {
+        Reply::Models(_) => "application/json",
+        Reply::Whole { dialect, .. } => dialect.content_type(false),
+        Reply::Stream { dialect, .. } => dialect.content_type(true),
+    };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
         Reply::Models(body) => {
             entry.outcome = Outcome::Ok;
             Body::bytes(body)
         }
-        Reply::Whole { body, usage, cost } => {
+        Reply::Whole { body, usage, cost, .. } => {
             headers.insert(CACHE, HeaderValue::from_static("off"));
             if let Some(value) = cost.and_then(|cost| HeaderValue::try_from(cost.to_string()).ok()) {
                 headers.insert(COST, value);
@@ -73,11 +77,12 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
 
 /// The one place where an error becomes a response.
 pub fn rescue(error: &ApiError, dialect: Dialect, mut entry: Entry) -> Response<Body> {
-    (entry.status, entry.code, entry.outcome) = (error.status, Some(error.code), outcome(error.code));
+    let status = dialect.status(error);
+    (entry.status, entry.code, entry.outcome) = (status, Some(error.code), outcome(error.code));
     let mut response = Response::new(Body::bytes(dialect.error(error)));
-    *response.status_mut() = error.status;
+    *response.status_mut() = status;
     describe(response.headers_mut(), &entry);
-    explain(response.headers_mut(), error);
+    explain(response.headers_mut(), error, dialect);
     response
 }
 

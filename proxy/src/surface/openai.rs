@@ -27,8 +27,8 @@ pub use error::{render_error, render_stream_error};
 pub use meter::{Meter, usage_of};
 pub use models::render_models;
 pub use parse::parse;
-pub use peek::{Peek, peek};
-pub use render::{Head, render};
+pub use peek::{Spans, peek};
+pub use render::render;
 pub use splice::{Splice, splice};
 pub use stream::StreamRenderer;
 

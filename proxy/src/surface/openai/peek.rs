@@ -4,32 +4,16 @@ use super::node::Node;
 use super::wire::{Field, Key, MessageCount, ToolCount, malformed};
 use crate::chat::Size;
 use crate::error::ApiError;
+use crate::surface::{Form, Peek};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
-/// What a request says about itself, checked; the rest of it is neither built nor checked.
+/// Where the fields that a splice may change stand in the bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Peek {
-    /// Model name.
-    pub model: String,
-    /// The answer is wanted as a stream.
-    pub stream: bool,
-    /// The stream's usage chunk is wanted.
-    pub include_usage: bool,
-    /// Most output tokens; the lesser one when `max_tokens` and `max_completion_tokens` are both there.
-    pub max_tokens: Option<u32>,
-    /// Completions the provider may make and charge.
-    pub n: u32,
-    /// End user as the client named them.
-    pub user: Option<String>,
-    /// How large the request is when it is passed through.
-    pub size: Size,
-    /// Where the fields that a splice may change stand in the bytes.
-    pub(super) spans: [Option<Range<usize>>; Field::SPLICED],
-}
+pub struct Spans(pub(super) [Option<Range<usize>>; Field::SPLICED]);
 
 /// Most output tokens that every upstream can be told.
 const MOST_TOKENS: u32 = i32::MAX as u32;
@@ -123,7 +107,8 @@ impl<'a> Top<'a> {
             images,
             unbounded,
         };
-        Ok(Peek { model, stream, include_usage, max_tokens, n, user, size, spans })
+        let form = Form::ChatCompletions(Spans(spans));
+        Ok(Peek { model, stream, include_usage, max_tokens, n, user, size, form })
     }
 
     fn include_usage(&self, stream: bool) -> Result<bool, ApiError> {

@@ -1,19 +1,9 @@
 //! A complete answer in, the bytes of a `chat.completion` out.
 
 use crate::chat::{Block, ChatResponse, FinishReason, Usage};
+use crate::surface::Head;
 use bytes::Bytes;
 use serde::Serialize;
-
-/// What an answer carries that the upstream does not decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Id of the answer, such as `chatcmpl-...`.
-    pub id: String,
-    /// Unix time in seconds.
-    pub created: u64,
-    /// Model name; the one that the client asked for.
-    pub model: String,
-}
 
 #[derive(Serialize)]
 struct Completion<'a> {

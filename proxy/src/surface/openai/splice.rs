@@ -1,7 +1,8 @@
 //! `splice`: the client's own bytes in, the same bytes with only the fields that must change out.
 
-use super::peek::Peek;
+use super::peek::Spans;
 use super::wire::Field;
+use crate::surface::Peek;
 use bytes::{Bytes, BytesMut};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -26,11 +27,11 @@ pub struct Splice<'a> {
     pub defaults: Option<&'a Defaults>,
 }
 
-/// Rewrites `body`, which `peek` read; every byte outside the changed values stays as it was.
+/// Rewrites `body`, of which `peek` and `spans` were read; every byte outside the changed values stays as it was.
 #[must_use]
-pub fn splice(body: &Bytes, peek: &Peek, change: &Splice<'_>) -> Bytes {
+pub fn splice(body: &Bytes, peek: &Peek, spans: &Spans, change: &Splice<'_>) -> Bytes {
     let Splice { model, max_tokens, as_completion_tokens, include_usage, defaults } = *change;
-    let mut edits = Edits { body, peek, replaced: Vec::new(), added: Vec::new() };
+    let mut edits = Edits { body, spans, replaced: Vec::new(), added: Vec::new() };
     if let Some(model) = model.filter(|model| *model != peek.model) {
         edits.set(Field::Model, &json_string(model));
     }
@@ -64,14 +65,14 @@ fn json_string(text: &str) -> String {
 
 struct Edits<'a> {
     body: &'a Bytes,
-    peek: &'a Peek,
+    spans: &'a Spans,
     replaced: Vec<(Range<usize>, String)>,
     added: Vec<String>,
 }
 
 impl Edits<'_> {
     fn span(&self, field: Field) -> Option<Range<usize>> {
-        self.peek.spans[field as usize].clone()
+        self.spans.0[field as usize].clone()
     }
 
     fn has_value(&self, field: Field) -> bool {

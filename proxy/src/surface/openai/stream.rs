@@ -1,9 +1,10 @@
 //! `StreamRenderer`: stream events in, server-sent `chat.completion.chunk` events out.
 
 use super::error::render_stream_error;
-use super::render::{Head, Thinking, WireUsage, finish_reason};
+use super::render::{Thinking, WireUsage, finish_reason};
 use crate::chat::{BlockStart, Delta as Part, StreamEvent, Usage};
 use crate::error::ApiError;
+use crate::surface::Head;
 use http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;

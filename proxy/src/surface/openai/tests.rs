@@ -3,10 +3,16 @@
 use super::wire::Field;
 use super::*;
 use crate::error::{ApiError, Code};
+use crate::surface::{Form, Peek};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tollway_core::table::Defaults;
+
+fn spliced(body: &Bytes, peek: &Peek, change: &Splice<'_>) -> Bytes {
+    let Form::ChatCompletions(spans) = &peek.form;
+    splice(body, peek, spans, change)
+}
 
 #[test]
 fn fields_stand_in_the_order_of_their_names() {
@@ -141,7 +147,7 @@ proptest! {
         let defaults = Defaults { temperature: Some(0.7), stop: vec!["E\"".to_owned()], ..Defaults::default() };
         let change =
             Splice { model: Some("up\"stream"), max_tokens: Some(bound), include_usage: true, defaults: Some(&defaults), ..Splice::default() };
-        let spliced = splice(&body, &seen, &change);
+        let spliced = spliced(&body, &seen, &change);
 
         let mut wanted = request.clone();
         let bound = bound.to_string();
@@ -183,7 +189,7 @@ proptest! {
     #[test]
     fn a_splice_that_changes_nothing_copies_nothing(request in spelled()) {
         let body = Bytes::from(request.text());
-        let same = splice(&body, &peek(&body).unwrap(), &Splice { model: Some("assistant"), ..Splice::default() });
+        let same = spliced(&body, &peek(&body).unwrap(), &Splice { model: Some("assistant"), ..Splice::default() });
         prop_assert_eq!(same.as_ptr(), body.as_ptr());
     }
 
@@ -205,7 +211,7 @@ proptest! {
         let _ = (peek(text.as_bytes()), parse(text.as_bytes()), usage_of(text.as_bytes()));
         let wrapped = format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}],{text}}}");
         if let (Ok(seen), body) = (peek(wrapped.as_bytes()), Bytes::from(wrapped.clone())) {
-            let _ = splice(&body, &seen, &Splice { max_tokens: Some(1), include_usage: true, ..Splice::default() });
+            let _ = spliced(&body, &seen, &Splice { max_tokens: Some(1), include_usage: true, ..Splice::default() });
         }
         let mut meter = Meter::new(true);
         meter.feed(&Bytes::from(bytes));
