@@ -32,7 +32,7 @@ pub const LIFE_MS: i64 = 3_600_000;
 /// What happens to a ledger. Every event may be applied more than once without a further effect on the amounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A proxy connected and showed what it still holds. Older incarnations of its Pod are dead from now on.
+    /// A proxy connected and showed what it still holds.
     Hello {
         /// Uid of the Pod, from its token.
         pod: String,
@@ -60,6 +60,13 @@ pub enum Event {
     Report(Spent),
     /// Nothing is in flight on the grant and nothing will be: what is left of it returns.
     Close(Spent),
+    /// A Pod's process was replaced: every incarnation of it but these is dead from now on.
+    Replaced {
+        /// Uid of the Pod.
+        pod: String,
+        /// Incarnations known to live.
+        live: Vec<String>,
+    },
     /// The Pod is known to be gone for good. A lost connection is not that.
     PodGone {
         /// Uid of the Pod.

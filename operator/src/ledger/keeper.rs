@@ -14,7 +14,7 @@ use super::view::Trend;
 use super::{Books, Key, View};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 use tollway_core::control::{self, HeldGrant};
@@ -220,6 +220,11 @@ impl Keeper {
         }
         if ticked {
             plan.tick();
+            let mut living = self.books.streams(&self.key.namespace).living(Instant::now());
+            living.retain(|pod, live| self.records().any(|record| record.state().outlived(pod, live)));
+            for (pod, live) in living {
+                plan.everywhere(&Event::Replaced { pod, live });
+            }
         }
         let Plan { current: events, old: old_events, connected, done, .. } = plan;
         for (incarnation, ledger, grant) in done {
@@ -298,8 +303,12 @@ impl Keeper {
         }
     }
 
+    fn records(&self) -> impl Iterator<Item = &Record<Object>> {
+        self.current.iter().chain(&self.old)
+    }
+
     fn pods(&self) -> Vec<String> {
-        self.current.iter().chain(&self.old).flat_map(|record| record.state().pods()).map(str::to_owned).collect()
+        self.records().flat_map(|record| record.state().pods()).map(str::to_owned).collect()
     }
 
     /// Figures for status, when they are due.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
@@ -52,10 +53,23 @@ struct Open {
     _cut: watch::Sender<bool>,
 }
 
+/// How long a process may be away before another one of its Pod, that is connected, is taken for its successor: longer than
+/// a proxy waits between two attempts to connect.
+const AWAY: Duration = Duration::from_secs(10);
+
 /// Every ledger stream of a namespace, by incarnation.
-#[derive(Default)]
 pub struct Streams {
     open: Mutex<(u64, BTreeMap<String, Open>)>,
+    /// When a process was last connected, for as long as that matters.
+    left: Mutex<BTreeMap<Holder, Instant>>,
+    /// Before that moment nobody can have been away for long.
+    since: Instant,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Streams { open: Mutex::default(), left: Mutex::default(), since: Instant::now() }
+    }
 }
 
 impl Streams {
@@ -79,11 +93,33 @@ impl Streams {
         if open.1.get(&stream.holder.incarnation).is_some_and(|held| held.stream.id == stream.id) {
             open.1.remove(&stream.holder.incarnation);
         }
+        drop(open);
+        let mut left = self.left.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        left.insert(stream.holder.clone(), Instant::now());
     }
 
     /// Every stream open now.
     pub fn all(&self) -> Vec<Stream> {
         self.open().1.values().map(|open| open.stream.clone()).collect()
+    }
+
+    /// By Pod with a process that is connected: which of its processes live. One that is away counts until it is away for long.
+    pub fn living(&self, now: Instant) -> BTreeMap<String, Vec<String>> {
+        if now.saturating_duration_since(self.since) < AWAY {
+            return BTreeMap::new();
+        }
+        let mut living: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for stream in self.all() {
+            living.entry(stream.holder.pod).or_default().push(stream.holder.incarnation);
+        }
+        let mut left = self.left.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        left.retain(|_, at| now.saturating_duration_since(*at) < AWAY);
+        for holder in left.keys() {
+            if let Some(incarnations) = living.get_mut(&holder.pod) {
+                incarnations.push(holder.incarnation.clone());
+            }
+        }
+        living
     }
 
     /// Sends to one incarnation if it is connected. One whose buffer is full is cut off: it connects again and shows what it holds.
@@ -126,6 +162,20 @@ mod tests {
         assert_eq!(streams.all().len(), 1);
         streams.leave(&new);
         assert!(streams.all().is_empty());
+    }
+
+    #[test]
+    fn a_process_that_is_away_lives_until_it_is_away_for_long() {
+        let streams = Streams::default();
+        let (down, _up) = mpsc::channel(1);
+        let old = streams.join(holder("a"), vec![], down.clone());
+        streams.leave(&old);
+        let left = Instant::now();
+        streams.join(holder("b"), vec![], down);
+        assert!(streams.living(streams.since).is_empty(), "nobody is judged at the start of a term");
+        let soon = streams.since + AWAY;
+        assert_eq!(streams.living(soon)["p"], ["b", "a"]);
+        assert_eq!(streams.living(left + AWAY)["p"], ["b"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connecting proxy in, dead predecessors burned and lost grants charged out: rules 7 and 10.
+//! A connecting proxy in, lost grants charged out: rule 10.
 
 use super::super::nano::Nano;
 use super::settle::closed;
@@ -6,7 +6,7 @@ use super::state::{Holder, LedgerState, LostGrant};
 use super::{Effect, ShownGrant, Spent, Transition};
 
 impl LedgerState {
-    /// The newest incarnation of its Pod shows what it holds.
+    /// A proxy shows what it holds.
     pub(super) fn hello(
         &mut self,
         now: i64,
@@ -15,10 +15,8 @@ impl LedgerState {
         held: &[ShownGrant],
         orphans: &[(String, ShownGrant)],
     ) -> Transition {
-        let holder = self.holders.entry(incarnation.to_owned()).or_insert_with(|| Holder::new(pod, now));
-        // One that is dead already was replaced or is gone: what arrives from it is late, and its successor lives.
-        let mut transition =
-            if holder.dead_at_ms.is_some() { Transition::default() } else { self.bury(now, pod, Some(incarnation)) };
+        self.holders.entry(incarnation.to_owned()).or_insert_with(|| Holder::new(pod, now));
+        let mut transition = Transition::default();
         for shown in held {
             let ShownGrant { grant, amount, spent, estimated } = *shown;
             let figures =

@@ -193,6 +193,15 @@ impl LedgerState {
         self.effective_cap().minus(spent).minus(self.infrastructure)
     }
 
+    /// Whether the Pod has a process on record that is neither dead nor one of these.
+    #[must_use]
+    pub fn outlived(&self, pod: &str, live: &[String]) -> bool {
+        let gone = |(incarnation, h): (&String, &Holder)| {
+            h.dead_at_ms.is_none() && h.pod == pod && !live.contains(incarnation)
+        };
+        self.holders.iter().any(gone)
+    }
+
     /// Pods that hold a grant; the driver says which of them are gone.
     #[must_use]
     pub fn pods(&self) -> BTreeSet<&str> {

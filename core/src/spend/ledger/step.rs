@@ -20,8 +20,9 @@ impl LedgerState {
             Event::Ask { pod, incarnation, id, min, want } => self.ask(now_ms, pod, incarnation, *id, *min, *want),
             Event::Report(spent) => self.report(spent),
             Event::Close(spent) => self.close(spent),
+            Event::Replaced { pod, live } => self.bury(now_ms, pod, live),
             Event::PodGone { pod } => {
-                let transition = self.bury(now_ms, pod, None);
+                let transition = self.bury(now_ms, pod, &[]);
                 self.burns.remove(pod);
                 transition
             }
@@ -102,11 +103,11 @@ impl LedgerState {
         Transition { persist: true, effects: vec![Effect::Frozen { reason: reason.to_owned() }] }
     }
 
-    /// Declares the Pod's incarnations dead, all or all but one: what they hold is burned in full, and they never get anything again.
-    pub(super) fn bury(&mut self, now_ms: i64, pod: &str, but: Option<&str>) -> Transition {
+    /// Declares the Pod's incarnations dead, all but those that live: what they hold is burned in full, and they never get anything again.
+    fn bury(&mut self, now_ms: i64, pod: &str, live: &[String]) -> Transition {
         let mut buried = vec![];
         for (incarnation, holder) in &mut self.holders {
-            if holder.dead_at_ms.is_none() && holder.pod == pod && but != Some(incarnation.as_str()) {
+            if holder.dead_at_ms.is_none() && holder.pod == pod && !live.contains(incarnation) {
                 holder.dead_at_ms = Some(now_ms);
                 buried.push(incarnation.clone());
             }

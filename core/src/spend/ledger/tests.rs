@@ -18,6 +18,10 @@ fn spent(incarnation: &str, grant: u64, amount: u64) -> Spent {
     Spent { incarnation: incarnation.into(), grant, spent: Nano(amount), ..Spent::default() }
 }
 
+fn replaced(pod: &str, by: &str) -> Event {
+    Event::Replaced { pod: pod.into(), live: vec![by.into()] }
+}
+
 fn hello(pod: &str, incarnation: &str, held: Vec<ShownGrant>) -> Event {
     Event::Hello { pod: pod.into(), incarnation: incarnation.into(), held, orphans: vec![] }
 }
@@ -135,7 +139,10 @@ fn a_newer_incarnation_and_a_lost_pod_burn_but_a_reconnect_does_not() {
     let back = ledger.step(NOW, &hello(pod, "a", vec![shown(1, 20, 4)]));
     assert_eq!((back.persist, ledger.grants.len(), ledger.figures().spent), (false, 1, Nano(4)));
 
-    let burned = ledger.step(NOW, &hello(pod, "b", vec![]));
+    ledger.step(NOW, &hello(pod, "b", vec![]));
+    let both = Event::Replaced { pod: pod.into(), live: vec!["a".into(), "b".into()] };
+    assert_eq!(ledger.step(NOW, &both), Transition::default(), "who lives keeps what it holds");
+    let burned = ledger.step(NOW, &replaced(pod, "b"));
     let effect = Effect::Burned { pod: pod.into(), incarnation: "a".into(), grant: 1, amount: Nano(16) };
     assert!(burned.persist && tells(&burned, &effect));
     let figures = ledger.figures();
@@ -168,6 +175,7 @@ fn burns_in_a_row_halve_down_to_what_is_needed_and_a_close_ends_the_row() {
     let mut amounts = vec![];
     for incarnation in ["1", "2", "3", "4", "5"] {
         ledger.step(NOW, &hello("p", incarnation, vec![]));
+        ledger.step(NOW, &replaced("p", incarnation));
         amounts.push(granted(&ledger.step(NOW, &pod(incarnation, 1))).1);
     }
     assert_eq!(amounts, [160, 80, 40, 30, 30]);

@@ -244,7 +244,9 @@ impl World {
                 }
                 for (window, held) in windows {
                     let (pod, incarnation) = (pod.clone(), incarnation.clone());
-                    self.drive(to, window, &[Event::Hello { pod, incarnation, held, orphans: vec![] }]);
+                    let living = self.proxies.iter().find(|p| p.pod == pod).map(|p| p.incarnation.clone());
+                    let replaced = Event::Replaced { pod: pod.clone(), live: living.into_iter().collect() };
+                    self.drive(to, window, &[Event::Hello { pod, incarnation, held, orphans: vec![] }, replaced]);
                 }
             }
             Message::Up { to, pod, incarnation, out } => {

@@ -81,10 +81,11 @@ impl Book {
             }
         }
         let (pod, incarnation) = (POD.to_owned(), incarnation.to_owned());
-        let hello = Event::Hello { pod, incarnation, held: vec![], orphans: vec![] };
+        // The files' lock was free: whoever held it is gone.
+        let replaced = Event::Replaced { pod, live: vec![incarnation] };
         let names: Vec<_> = book.ledgers.keys().cloned().collect();
         for name in names {
-            book.apply(now_ms, &name, std::slice::from_ref(&hello));
+            book.apply(now_ms, &name, std::slice::from_ref(&replaced));
         }
         Ok(book)
     }
