@@ -89,8 +89,8 @@ crds: ## write crds/yaml anew from the Rust types
 # Random worlds, not every world: a search of all of them up to a depth is still to come.
 .PHONY: prove
 prove: ## the ledger's invariants in random worlds (lost messages, restarts, crashes), 20,000 of them; PROPTEST_CASES=n for more
-	$(call step,ledger and purse in tollway-core)
-	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) cargo test --locked --release -p tollway-core --lib spend::
+	$(call step,ledger and purse in tollway-core (about 3 minutes))
+	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) cargo test --locked -p tollway-core --lib spend::
 
 .PHONY: e2e
 e2e: build ## only the tests that cross crates: real API server and simulators and vendors' clients
