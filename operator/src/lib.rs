@@ -10,7 +10,7 @@
 //! | served namespaces | configmaps, secrets | list, watch (by name: a Role may name those that resources refer to) |
 //! | served namespaces | pods | list, watch (metadata only) |
 //! | served namespaces | events (events.k8s.io) | create, patch |
-//! | own namespace | budgetledgers (tollway.dev) | get, list, create, update |
+//! | own namespace | budgetledgers (tollway.dev) | get, list, watch, create, update |
 //! | own namespace | leases (coordination.k8s.io) | get, create, patch |
 //! | own namespace | secrets | get, create, update (`tollway-operator-tls`) |
 //! | own namespace | configmaps | patch (`tollway-ca`), list, watch (the one of `--catalog-configmap`) |

@@ -232,16 +232,17 @@ impl Keeper {
             self.books.send(&self.key, "", i64::MAX, closed);
         }
         let mut failed = false;
-        for (record, events) in self.old.iter_mut().zip(old_events) {
-            failed |= !commit(&self.books, &self.key, record, now, &events).await;
-        }
-        self.old.retain(|record| {
-            let open = !record.state().grants.is_empty();
-            if !open {
+        let mut open = Vec::new();
+        for (mut record, events) in self.old.drain(..).zip(old_events) {
+            let kept = commit(&self.books, &self.key, &mut record, now, &events).await;
+            failed |= kept == Kept::Later;
+            if kept == Kept::Lost || record.state().grants.is_empty() {
                 self.past.insert(record.uid().to_owned());
+            } else {
+                open.push(record);
             }
-            open
-        });
+        }
+        self.old = open;
         let mut served = false;
         if let Some(current) = &mut self.current {
             if events.is_empty() {
@@ -329,24 +330,35 @@ impl Keeper {
     }
 }
 
-/// Commits to a ledger of an earlier window; false when it must be tried again.
-async fn commit(books: &Books, key: &Key, record: &mut Record<Object>, now: i64, events: &[Event]) -> bool {
+/// What became of a batch for a ledger of an earlier window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// On record.
+    Now,
+    /// To be tried again.
+    Later,
+    /// Nothing can be charged to it any more; its proxies are told to forget their grants.
+    Lost,
+}
+
+async fn commit(books: &Books, key: &Key, record: &mut Record<Object>, now: i64, events: &[Event]) -> Kept {
     if events.is_empty() {
-        return true;
+        return Kept::Now;
     }
     match record.commit(now, events).await {
-        Outcome::Done(effects) => {
+        Outcome::Done(mut effects) => {
+            // Where the budget stands is what its current ledger says.
+            effects.retain(|effect| *effect != Effect::StateChanged);
             tell(books, key, record, effects);
-            true
+            Kept::Now
         }
         Outcome::Unavailable(error) => {
             tracing::warn!(budget = %key, ledger = record.store().name(), %error, "ledger of an earlier window not written");
-            false
+            Kept::Later
         }
-        // Nothing can be charged to it any more; its proxies find their grants unknown.
         Outcome::Gone => {
             tracing::error!(budget = %key, ledger = record.store().name(), "ledger of an earlier window is gone");
-            true
+            Kept::Lost
         }
     }
 }
