@@ -67,7 +67,7 @@ impl<'p> Plan<'p> {
         }
     }
 
-    fn everywhere(&mut self, event: &Event) {
+    pub(super) fn everywhere(&mut self, event: &Event) {
         if self.uid.is_some() {
             self.current.push(event.clone());
         }
