@@ -1,14 +1,16 @@
 //! What speaks at the other end: a target and a request in, one attempt ready to go out; its answer in, steps for the client out.
 
 pub mod bedrock;
+mod names;
 pub mod openai;
 pub mod simulated;
 pub mod translated;
 
+pub use names::ToolNames;
+
 use crate::attempt::{Job, Skip};
-use crate::chat::{Size, UpstreamError};
+use crate::chat::{Size, StreamEvent, UpstreamError};
 use crate::upstream::Policy;
-use bedrock::ToolNames;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -76,6 +78,36 @@ pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
         Provider::Bedrock(bedrock) => &bedrock.model_id,
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(asked),
         Provider::Simulated(_) => asked,
+    }
+}
+
+/// Reads a streamed answer of another dialect.
+#[derive(Debug)]
+pub enum Decoder {
+    Bedrock(bedrock::Decoder),
+}
+
+impl Decoder {
+    /// Takes the next bytes; gives what they say. After an error nothing more is said.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<StreamEvent> {
+        match self {
+            Self::Bedrock(decoder) => decoder.feed(bytes),
+        }
+    }
+
+    /// The upstream has ended: nothing when everything had come, else the error that it had not.
+    pub fn end(&mut self) -> Option<StreamEvent> {
+        match self {
+            Self::Bedrock(decoder) => decoder.end(),
+        }
+    }
+
+    /// Whether everything has come: the stream may end now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Bedrock(decoder) => decoder.is_complete(),
+        }
     }
 }
 

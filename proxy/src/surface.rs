@@ -1,5 +1,7 @@
 //! Client dialects: bytes of one vendor's API in, the internal form out, and back.
 
+mod edits;
+mod node;
 pub mod openai;
 
 use crate::chat::{Size, StreamEvent, Usage};

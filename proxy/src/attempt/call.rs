@@ -7,7 +7,7 @@ use crate::meter::{Metered, Money};
 use crate::provider::bedrock::{self, ToolNames};
 use crate::provider::simulated::{Pretended, Script};
 use crate::provider::translated::Translated;
-use crate::provider::{Call, Source, Step, openai};
+use crate::provider::{Call, Decoder, Source, Step, openai};
 use crate::stack::Proxy;
 use crate::surface::openai::usage_of;
 use crate::upstream::{Policy, SendError};
@@ -101,8 +101,9 @@ impl Calling<'_> {
             return Err(Failed::free(failure));
         }
         if job.peek.stream {
+            let decoder = Decoder::Bedrock(bedrock::Decoder::new(names));
             let renderer = job.dialect.renderer(job.head(), job.peek);
-            return self.first_byte(Source::Translated(Box::new(Translated::new(body, names, renderer)))).await;
+            return self.first_byte(Source::Translated(Box::new(Translated::new(body, decoder, renderer)))).await;
         }
         let body = self.read_answer(body).await?;
         let response = bedrock::decode(&body, &names);

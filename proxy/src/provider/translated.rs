@@ -1,7 +1,6 @@
 //! A stream in another dialect in, the client's own out: decoded into events, rendered from events.
 
-use super::Step;
-use super::bedrock::{Decoder, ToolNames};
+use super::{Decoder, Step};
 use crate::chat::{ErrorKind, StreamEvent, UpstreamError};
 use crate::surface::Renderer;
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tollway_core::spend::Usage;
 
-/// A ConverseStream answer on its way.
+/// An answer on its way.
 pub struct Translated {
     body: Incoming,
     decoder: Decoder,
@@ -32,8 +31,8 @@ impl fmt::Debug for Translated {
 
 impl Translated {
     #[must_use]
-    pub fn new(body: Incoming, names: ToolNames, renderer: Renderer) -> Self {
-        Self { body, decoder: Decoder::new(names), renderer, held: Vec::new(), failed: None, completed: false }
+    pub fn new(body: Incoming, decoder: Decoder, renderer: Renderer) -> Self {
+        Self { body, decoder, renderer, held: Vec::new(), failed: None, completed: false }
     }
 
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {

@@ -15,7 +15,6 @@ mod error;
 mod message;
 mod meter;
 mod models;
-mod node;
 mod parse;
 mod peek;
 mod render;

@@ -1,10 +1,10 @@
 //! Messages of the internal form in, Converse system blocks and messages out.
 
 use super::family::Family;
-use super::names::{ToolNames, call_id};
 use super::wire::{Block as Wire, Bytes, CachePoint, Message, Reasoning, Role as WireRole};
 use crate::chat::{Audio, Block, CacheTtl, Document, Image, Role, Size, Source};
 use crate::error::ApiError;
+use crate::provider::names::{ToolNames, call_id};
 
 /// Translates a conversation and counts what it costs to read.
 pub(super) struct Translator<'n> {

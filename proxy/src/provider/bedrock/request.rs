@@ -3,11 +3,11 @@
 use super::content::{Conversation, Translator};
 use super::family::Family;
 use super::inference::inference;
-use super::names::ToolNames;
 use super::tools::tool_config;
 use super::wire::{Converse, Guardrail};
 use crate::chat::{ChatRequest, Size};
 use crate::error::ApiError;
+use crate::provider::names::ToolNames;
 use bytes::Bytes;
 use serde_json::Map;
 use std::collections::BTreeMap;

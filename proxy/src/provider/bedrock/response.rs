@@ -1,8 +1,8 @@
 //! `decode`: the body of a Converse answer in, the internal form out.
 
 use super::error::malformed;
-use super::names::ToolNames;
 use crate::chat::{Block, ChatResponse, FinishReason, Json, UpstreamError, Usage};
+use crate::provider::names::ToolNames;
 use serde::Deserialize;
 use tollway_core::spend;
 

@@ -2,9 +2,9 @@
 
 use super::error::{decode_exception, malformed};
 use super::frame::{Frame, Frames};
-use super::names::ToolNames;
 use super::response::{WireUsage, finish_reason};
 use crate::chat::{BlockStart, Delta, ErrorKind, FinishReason, StreamEvent, UpstreamError, Usage};
+use crate::provider::names::ToolNames;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;

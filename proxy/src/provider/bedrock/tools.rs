@@ -2,10 +2,10 @@
 
 use super::content::cache_point;
 use super::family::Family;
-use super::names::ToolNames;
 use super::wire::{Schema, Tool as Wire, ToolChoice as WireChoice, ToolConfig};
 use crate::chat::{CacheTtl, ChatRequest, Json, ResponseFormat, ToolChoice};
 use crate::error::ApiError;
+use crate::provider::names::ToolNames;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
 //! Messages of the dialect in, messages of the internal form out.
 
-use super::node::{Node, Object};
 use super::wire::ROLES;
 use crate::chat::{Audio, Block, CacheTtl, Document, Image, Json, Message, Role, Source};
 use crate::error::ApiError;
+use crate::surface::node::{Node, Object};
 
 /// Every message of the conversation.
 pub(super) fn messages(node: &Node<'_>) -> Result<Vec<Message>, ApiError> {

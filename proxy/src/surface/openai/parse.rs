@@ -1,11 +1,11 @@
 //! `parse`: the bytes of a chat completions request in, the internal form out, or one error that names the field.
 
 use super::message;
-use super::node::Node;
 use super::peek::{Messages, Top};
 use super::wire::Field;
 use crate::chat::{ChatRequest, Effort, ResponseFormat, Sampling, StreamOptions, Tool, ToolChoice};
 use crate::error::ApiError;
+use crate::surface::node::Node;
 use std::collections::BTreeMap;
 
 /// Reads a whole request for translation.

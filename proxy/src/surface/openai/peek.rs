@@ -1,9 +1,9 @@
 //! `peek`: the bytes of a chat completions request in, what routing, limits and money need to know out, in one pass.
 
-use super::node::Node;
 use super::wire::{Field, Key, MessageCount, ToolCount, malformed};
 use crate::chat::Size;
 use crate::error::ApiError;
+use crate::surface::node::Node;
 use crate::surface::{Form, Peek};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;

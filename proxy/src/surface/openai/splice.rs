@@ -3,12 +3,12 @@
 use super::peek::Spans;
 use super::wire::Field;
 use crate::surface::Peek;
-use bytes::{Bytes, BytesMut};
+use crate::surface::edits::{Edits, Spot, json_string, json_strings};
+use bytes::Bytes;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use tollway_core::table::Defaults;
 
 /// What must change before the upstream gets a request.
@@ -27,11 +27,21 @@ pub struct Splice<'a> {
     pub defaults: Option<&'a Defaults>,
 }
 
+impl Spot for Field {
+    fn at(self) -> usize {
+        self as usize
+    }
+
+    fn name(self) -> &'static str {
+        Self::name(self)
+    }
+}
+
 /// Rewrites `body`, of which `peek` and `spans` were read; every byte outside the changed values stays as it was.
 #[must_use]
 pub fn splice(body: &Bytes, peek: &Peek, spans: &Spans, change: &Splice<'_>) -> Bytes {
     let Splice { model, max_tokens, as_completion_tokens, include_usage, defaults } = *change;
-    let mut edits = Edits { body, spans, replaced: Vec::new(), added: Vec::new() };
+    let mut edits = Edits::new(body, &spans.0);
     if let Some(model) = model.filter(|model| *model != peek.model) {
         edits.set(Field::Model, &json_string(model));
     }
@@ -39,118 +49,45 @@ pub fn splice(body: &Bytes, peek: &Peek, spans: &Spans, change: &Splice<'_>) -> 
         let bound = bound.to_string();
         let written = [Field::MaxTokens, Field::MaxCompletionTokens].map(|field| edits.replace_value(field, &bound));
         if written == [false, false] {
-            edits.add(if as_completion_tokens { Field::MaxCompletionTokens } else { Field::MaxTokens }, &bound);
+            edits.set(if as_completion_tokens { Field::MaxCompletionTokens } else { Field::MaxTokens }, &bound);
         }
     }
     if include_usage && !peek.include_usage {
-        edits.ask_for_usage();
+        ask_for_usage(&mut edits);
     }
     if let Some(Defaults { temperature, top_p, top_k: _, max_tokens: _, stop }) = defaults {
         for (field, value) in [(Field::Temperature, temperature), (Field::TopP, top_p)] {
-            if let Some(value) = value.filter(|_| !edits.has_value(field)) {
-                edits.set(field, &value.to_string());
+            if let Some(value) = value {
+                edits.fill(field, &value.to_string());
             }
         }
-        if !stop.is_empty() && !edits.has_value(Field::Stop) {
-            let texts: Vec<String> = stop.iter().map(|text| json_string(text)).collect();
-            edits.set(Field::Stop, &format!("[{}]", texts.join(",")));
+        if !stop.is_empty() {
+            edits.fill(Field::Stop, &json_strings(stop));
         }
     }
     edits.apply()
 }
 
-fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-struct Edits<'a> {
-    body: &'a Bytes,
-    spans: &'a Spans,
-    replaced: Vec<(Range<usize>, String)>,
-    added: Vec<String>,
-}
-
-impl Edits<'_> {
-    fn span(&self, field: Field) -> Option<Range<usize>> {
-        self.spans.0[field as usize].clone()
-    }
-
-    fn has_value(&self, field: Field) -> bool {
-        self.span(field).is_some_and(|span| &self.body[span] != b"null")
-    }
-
-    /// Writes over the field's value, null included, or adds the field.
-    fn set(&mut self, field: Field, value: &str) {
-        match self.span(field) {
-            Some(span) => self.replaced.push((span, value.to_owned())),
-            None => self.add(field, value),
+fn ask_for_usage(edits: &mut Edits<'_>) {
+    const WHOLE: &str = r#"{"include_usage":true}"#;
+    let Some(span) = edits.span(Field::StreamOptions).filter(|_| edits.has_value(Field::StreamOptions)) else {
+        return edits.set(Field::StreamOptions, WHOLE);
+    };
+    // `peek` read the object, so it reads here too; were it not one, the whole value would be replaced.
+    let inner = std::str::from_utf8(&edits.body[span.clone()]).ok().and_then(|text| {
+        serde_json::Deserializer::from_str(text).deserialize_map(FindUsage).ok().map(|found| (text, found))
+    });
+    match inner {
+        None => edits.replaced.push((span, WHOLE.to_owned())),
+        Some((text, Found { value: Some(raw), .. })) => {
+            let from = span.start + (raw.as_ptr() as usize - text.as_ptr() as usize);
+            edits.replaced.push((from..from + raw.len(), "true".to_owned()));
         }
-    }
-
-    /// Writes over the field's value unless it is absent or null.
-    fn replace_value(&mut self, field: Field, value: &str) -> bool {
-        match self.span(field).filter(|_| self.has_value(field)) {
-            Some(span) => {
-                if self.body[span.clone()] != *value.as_bytes() {
-                    self.replaced.push((span, value.to_owned()));
-                }
-                true
-            }
-            None => false,
+        Some((_, Found { value: None, empty })) => {
+            let after_brace = span.start + 1;
+            let comma = if empty { "" } else { "," };
+            edits.replaced.push((after_brace..after_brace, format!("\"include_usage\":true{comma}")));
         }
-    }
-
-    fn add(&mut self, field: Field, value: &str) {
-        // A field that is there as null is written over: two of a name would be malformed.
-        match self.span(field) {
-            Some(span) => self.replaced.push((span, value.to_owned())),
-            None => self.added.push(format!("\"{}\":{value}", field.name())),
-        }
-    }
-
-    fn ask_for_usage(&mut self) {
-        const WHOLE: &str = r#"{"include_usage":true}"#;
-        let Some(span) = self.span(Field::StreamOptions).filter(|_| self.has_value(Field::StreamOptions)) else {
-            return self.set(Field::StreamOptions, WHOLE);
-        };
-        // `peek` read the object, so it reads here too; were it not one, the whole value would be replaced.
-        let inner = std::str::from_utf8(&self.body[span.clone()]).ok().and_then(|text| {
-            serde_json::Deserializer::from_str(text).deserialize_map(FindUsage).ok().map(|found| (text, found))
-        });
-        match inner {
-            None => self.replaced.push((span, WHOLE.to_owned())),
-            Some((text, Found { value: Some(raw), .. })) => {
-                let from = span.start + (raw.as_ptr() as usize - text.as_ptr() as usize);
-                self.replaced.push((from..from + raw.len(), "true".to_owned()));
-            }
-            Some((_, Found { value: None, empty })) => {
-                let after_brace = span.start + 1;
-                let comma = if empty { "" } else { "," };
-                self.replaced.push((after_brace..after_brace, format!("\"include_usage\":true{comma}")));
-            }
-        }
-    }
-
-    fn apply(mut self) -> Bytes {
-        if !self.added.is_empty() {
-            // `peek` saw an object with a model in it: there is a brace, and a member follows it.
-            let after_brace = self.body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
-            self.replaced.push((after_brace..after_brace, self.added.join(",") + ","));
-        }
-        if self.replaced.is_empty() {
-            return self.body.clone();
-        }
-        self.replaced.sort_by_key(|(span, _)| span.start);
-        let grown: usize = self.replaced.iter().map(|(_, value)| value.len()).sum();
-        let mut out = BytesMut::with_capacity(self.body.len() + grown);
-        let mut from = 0;
-        for (span, value) in &self.replaced {
-            out.extend_from_slice(&self.body[from..span.start]);
-            out.extend_from_slice(value.as_bytes());
-            from = span.end;
-        }
-        out.extend_from_slice(&self.body[from..]);
-        out.freeze()
     }
 }
 

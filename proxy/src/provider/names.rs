@@ -1,8 +1,8 @@
-//! Tool names and call ids as clients write them in, names and ids that Converse accepts out, and back.
+//! Tool names and call ids as clients write them in, names and ids that upstreams accept out, and back.
 
 use std::collections::BTreeMap;
 
-/// Most bytes of a tool name or a call id in Converse.
+/// Most bytes of a tool name or a call id that every upstream takes.
 const LONGEST: usize = 64;
 
 /// The tool names of one request, both ways.
@@ -56,7 +56,7 @@ impl ToolNames {
     }
 }
 
-/// A call id that Converse accepts. Its result goes through the same function, so the two still meet.
+/// A call id that every upstream accepts. Its result goes through the same function, so the two still meet.
 pub(super) fn call_id(id: &str) -> String {
     // Long ids tend to share a beginning: the end tells them apart.
     let mut start = id.len().saturating_sub(LONGEST);
