@@ -123,7 +123,7 @@ impl Ledger {
             }
         };
         let most = Duration::from_millis(WAIT_MS.unsigned_abs());
-        tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(&short)))
+        tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(now_ms(), &short)))
     }
 
     /// Where every budget stands, as far as this proxy knows.

@@ -219,10 +219,15 @@ impl Purse {
         self.state.as_ref().filter(|s| now_ms < s.window_end_ms)
     }
 
-    /// Why the last ask was not granted, while it is unanswered since: what a request says that waited in vain.
+    /// What a request says that waited in vain: why the last ask was not granted; or, where grants came while it waited, that
+    /// others had the use of them. `None`: no ledger answered.
     #[must_use]
-    pub fn last_denial(&self) -> Option<(DeniedReason, Nano)> {
-        self.asking.last_denial
+    pub fn last_denial(&self, now_ms: i64) -> Option<(DeniedReason, Nano)> {
+        let others = || {
+            let amount = self.asking.granted_since(now_ms - WAIT_MS)?;
+            Some((DeniedReason::Contended, self.state.as_ref().map_or(amount, |state| state.remaining)))
+        };
+        self.asking.last_denial.or_else(others)
     }
 
     /// What is held just now, draining grants included.

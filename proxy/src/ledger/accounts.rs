@@ -113,8 +113,8 @@ impl Accounts {
     }
 
     /// What a request says that waited its whole time.
-    pub fn in_vain(&self, budget: &str) -> Refusal {
-        let denial = self.by_budget.get(budget).and_then(|account| account.purse.last_denial());
+    pub fn in_vain(&self, now_ms: i64, budget: &str) -> Refusal {
+        let denial = self.by_budget.get(budget).and_then(|account| account.purse.last_denial(now_ms));
         let budget = budget.to_owned();
         match denial {
             Some((DeniedReason::Exhausted | DeniedReason::Contended, fits)) => Refusal::Exceeded { budget, fits },

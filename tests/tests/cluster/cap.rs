@@ -9,11 +9,13 @@ use tollway_tests::cluster::Cluster;
 use tollway_tests::http;
 use tollway_tests::manifests::{bedrock_route, budget};
 use tollway_tests::process::{Operator, Program, Proxy};
-use tollway_tests::sim::{Block, Config, Reply, Rule, Sim};
+use tollway_tests::sim::{Block, Config, Exception, Point, Reply, Rule, Sim};
 use tollway_tests::wait;
 
 const CAP: u64 = 1_000_000_000;
 const PROXIES: usize = 5;
+/// An open circuit would end the traffic that this is about.
+const NEVER_OPEN: &str = "circuitBreaker: {failures: 1000}";
 /// Clients of one proxy at once.
 const CLIENTS: usize = 40;
 
@@ -35,7 +37,13 @@ fn status(cluster: &Cluster, namespace: &str) -> Value {
 }
 
 /// Streams until told to stop; counts the requests that ended with `[DONE]` and those refused over the budget.
-async fn client(url: String, stop: Arc<AtomicBool>, served: Arc<AtomicU64>, refused: Arc<AtomicU64>) {
+async fn client(
+    url: String,
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+    odd: Arc<AtomicU64>,
+) {
     let body = json!({"model": "nova", "stream": true, "max_tokens": 500, "messages": [{"role": "user", "content": "Tell me of toll roads."}]});
     while !stop.load(Relaxed) {
         let Ok(mut stream) = http::post_stream(&url, &body).await else {
@@ -43,8 +51,10 @@ async fn client(url: String, stop: Arc<AtomicBool>, served: Arc<AtomicU64>, refu
             tokio::task::yield_now().await;
             continue;
         };
-        if stream.status.as_u16() == 429 {
-            refused.fetch_add(1, Relaxed);
+        match stream.status.as_u16() {
+            200 => {}
+            429 => drop(refused.fetch_add(1, Relaxed)),
+            _ => drop(odd.fetch_add(1, Relaxed)),
         }
         if stream.rest().await.is_ok_and(|events| events.last().is_some_and(|e| e == "[DONE]")) {
             served.fetch_add(1, Relaxed);
@@ -52,15 +62,21 @@ async fn client(url: String, stop: Arc<AtomicBool>, served: Arc<AtomicU64>, refu
     }
 }
 
-async fn storm(kills: u32) {
+async fn storm(kills: u32, faults: bool) {
     let cluster = Cluster::shared().await;
     let namespace = cluster.namespace("cap").await;
     let sim = Sim::start(Config::default()).await.expect("a simulator");
     sim.script(Rule::reply(Reply::blocks(vec![Block::Tokens(400)])));
     sim.script(Rule::pace(20, 1_000));
+    if faults {
+        sim.script(Rule::error(Exception::Throttling).every(5));
+        sim.script(Rule::cut(Point::Events(30)).every(7));
+        sim.script(Rule::stream_error(Exception::ModelStreamError, 50).every(11));
+        sim.script(Rule::cut(Point::Headers).every(13));
+    }
     cluster.apply_text(
         &namespace,
-        &format!("{}{}", bedrock_route("nova", "us.amazon.nova-pro-v1:0", ""), budget("team", "1.00", "")),
+        &format!("{}{}", bedrock_route("nova", "us.amazon.nova-pro-v1:0", NEVER_OPEN), budget("team", "1.00", "")),
     );
     let mut operator = Operator::start(cluster, &namespace).await;
     let mut proxies: Vec<Proxy> = Vec::new();
@@ -72,11 +88,12 @@ async fn storm(kills: u32) {
     }
 
     let stop = Arc::new(AtomicBool::new(false));
-    let (served, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (served, refused, odd) =
+        (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..PROXIES * CLIENTS)
         .map(|i| {
             let url = proxies[i % PROXIES].chat_url();
-            tokio::spawn(client(url, Arc::clone(&stop), Arc::clone(&served), Arc::clone(&refused)))
+            tokio::spawn(client(url, Arc::clone(&stop), Arc::clone(&served), Arc::clone(&refused), Arc::clone(&odd)))
         })
         .collect();
     for kill in 0..kills {
@@ -117,24 +134,39 @@ async fn storm(kills: u32) {
     .await;
     let (spent, burned, estimated) = settled;
     println!(
-        "kills {kills}: billed {bill}, spent {spent}, burned {burned}, estimated {estimated}, served {served:?}, refused {refused:?}"
+        "kills {kills}: billed {bill}, spent {spent}, burned {burned}, estimated {estimated}, served {served:?}, refused {refused:?}, otherwise {odd:?}"
     );
     assert!(spent <= CAP, "spent {spent} of {CAP}");
     assert!(spent - bill <= burned + estimated, "spent {spent}, billed {bill}, burned {burned}, estimated {estimated}");
-    if kills == 0 {
+    if kills == 0 && !faults {
         assert_eq!((spent, burned, estimated), (bill, 0, 0), "a clean run accounts for every nano-dollar");
+        assert_eq!(
+            odd.load(Relaxed),
+            0,
+            "with everything up, what does not fit is refused over the budget and nothing else"
+        );
         assert!(bill > CAP * 9 / 10, "only {bill} of {CAP} could be spent");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_run_spends_the_cap_and_accounts_for_every_nano_dollar() {
-    storm(0).await;
+    storm(0, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_proxies_and_the_operator_never_breaks_the_cap() {
-    storm(12).await;
+    storm(12, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_die_are_charged_in_full_and_say_so() {
+    storm(0, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kills_and_dying_streams_together_never_break_the_cap() {
+    storm(6, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,6 +85,11 @@ impl Asking {
         true
     }
 
+    /// The last grant, if it came since then.
+    pub(super) fn granted_since(&self, then_ms: i64) -> Option<Nano> {
+        self.last.filter(|(at, _)| *at >= then_ms).map(|(_, amount)| amount)
+    }
+
     /// Nothing is asked, nothing waits, no denial is remembered.
     pub(super) fn forget(&mut self) {
         self.open = None;

@@ -197,12 +197,20 @@ fn a_denial_is_doubted_after_ten_seconds() {
 }
 
 #[test]
+fn who_waits_while_others_use_up_what_is_granted_is_told_so() {
+    let mut purse = holding(10);
+    assert_eq!(purse.reserve(NOW, Nano(50), MODEL), Reserve::NeedsGrant);
+    assert_eq!(purse.last_denial(NOW + WAIT_MS).map(|(reason, _)| reason), Some(DeniedReason::Contended));
+    assert_eq!(purse.last_denial(NOW + WAIT_MS + 1), None, "no ledger answered for as long as a request waits");
+}
+
+#[test]
 fn a_contended_ask_is_made_again_while_somebody_waits_and_useless_grants_go_back() {
     let mut purse = holding(10);
     purse.reserve(NOW, Nano(50), MODEL);
     purse.poll(NOW);
     assert_eq!(purse.take(NOW, denied(2, DeniedReason::Contended, 80)), Wake::Nobody);
-    assert_eq!(purse.last_denial(), Some((DeniedReason::Contended, Nano(80))));
+    assert_eq!(purse.last_denial(NOW), Some((DeniedReason::Contended, Nano(80))));
     let due = purse.poll(NOW + 99);
     assert_eq!((asked(&due), closes(&due)), (None, vec![(1, 0)]));
     assert_eq!(asked(&purse.poll(NOW + 100)).map(|a| (a.0, a.1)), Some((2, 50)));
