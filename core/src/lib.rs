@@ -23,6 +23,7 @@
 pub mod compile;
 pub mod control;
 pub mod manifest;
+pub mod rate;
 pub mod snapshot;
 pub mod spend;
 pub mod status;

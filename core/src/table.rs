@@ -46,6 +46,47 @@ pub struct Route {
     /// Who may call; absent: anyone who reaches a sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
+    /// Rates that every request must fit into.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
+}
+
+/// A limit on the rate of requests, of tokens or of both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimit {
+    /// Who shares one limit.
+    pub per: Per,
+    /// Requests in a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
+    /// Input and output tokens in a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+    /// The window, milliseconds.
+    pub window_ms: u64,
+    /// Where it is counted.
+    pub scope: LimitScope,
+}
+
+/// Who shares one limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Per {
+    /// Each user has one; requests without a user share one.
+    User,
+    /// Each client has one; where nobody is asked who they are, all share one.
+    Client,
+    /// The route has one.
+    Route,
+}
+
+/// Where a rate is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LimitScope {
+    /// Over all proxies of the namespace, in Redis or Valkey.
+    Global,
+    /// In each proxy by itself.
+    Proxy,
 }
 
 /// One upstream of a route.

@@ -13,7 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[];
+pub const FEATURES: &[&str] = &[RATE_LIMITS];
+
+/// Limits on rates: a proxy that does not know them would let everything through.
+pub const RATE_LIMITS: &str = "rateLimits";
 
 /// A table as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! One request's story in; one structured log line and one count out. No body, no header value, no secret is ever part of it.
 
 use crate::error::Code;
+use crate::limit;
 use crate::metrics::{Outcome, RouteMeter};
 use http::StatusCode;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Entry {
     pub usage: Option<Usage>,
     pub cost: Option<Nano>,
     pub meter: Option<Arc<RouteMeter>>,
+    /// What it took from the route's rates.
+    pub limited: Option<limit::Held>,
     /// How it ended; until said otherwise, by the client going away.
     pub outcome: Outcome,
 }
@@ -44,6 +47,7 @@ impl Entry {
             usage: None,
             cost: None,
             meter: None,
+            limited: None,
             outcome: Outcome::Disconnected,
         }
     }
@@ -63,6 +67,11 @@ impl Drop for Entry {
             meter.request(self.outcome);
         }
         let usage = self.usage.unwrap_or_default();
+        // Without a usage, what was reserved stays taken, unless nothing was ever answered.
+        let used = self.usage.map(|usage| usage.tokens()).or_else(|| self.outcome.is_unanswered().then_some(0));
+        if let (Some(held), Some(used)) = (&self.limited, used) {
+            held.settle(used, Instant::now());
+        }
         tracing::info!(
             target: "access",
             id = %self.id,

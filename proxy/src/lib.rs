@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod durable;
 pub mod error;
 pub mod ledger;
+pub mod limit;
 pub mod meter;
 pub mod metrics;
 pub mod observe;

@@ -43,6 +43,14 @@ pub enum Outcome {
     NotServed,
 }
 
+impl Outcome {
+    /// An error went out and no answer of a target.
+    #[must_use]
+    pub const fn is_unanswered(self) -> bool {
+        !matches!(self, Self::Ok | Self::Cut | Self::Disconnected)
+    }
+}
+
 /// How one attempt on a target ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {

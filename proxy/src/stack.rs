@@ -5,16 +5,18 @@ mod respond;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
-use crate::auth;
+use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
+use crate::limit::Ask;
 use crate::metrics::Metrics;
 use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
+use crate::surface::Peek;
 use crate::targets::{RouteState, Targets};
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
@@ -24,6 +26,7 @@ use respond::Reply;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
+use tollway_core::spend::bounds;
 use tollway_core::table::Route;
 
 /// Everything that outlives a request.
@@ -111,6 +114,8 @@ async fn serve(
     entry.meter = Some(Arc::clone(&state.meter));
     // Who calls, before anything is spent on the answer.
     let caller = auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?;
+    // A pace that everyone can keep: what is over it is turned away before it costs anything.
+    limit(state, route, &caller, &peek, entry)?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens: peek.size.text_bytes / 4 };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
@@ -128,6 +133,16 @@ async fn serve(
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
     Ok(Reply::of(answer, dialect, pace, &head.headers))
+}
+
+/// Takes the request from the route's rates.
+fn limit(state: &RouteState, route: &Route, caller: &Caller, peek: &Peek, entry: &mut Entry) -> Result<(), ApiError> {
+    let stated = peek.max_tokens.or(route.defaults.max_tokens);
+    let output = bounds::output_tokens(stated.map(u64::from), None).saturating_mul(peek.n.into());
+    let ask = Ask { input: peek.size.text_bytes / 4, output, is_stated: stated.is_some() };
+    let (held, admitted) = state.limits.admit(caller, ask, Instant::now());
+    entry.limited = held;
+    admitted
 }
 
 /// Tries the targets as the attempts rule says until one answers.

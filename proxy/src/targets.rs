@@ -1,7 +1,8 @@
-//! What the proxy remembers of each (route, target) between requests: circuit, repeats, requests in flight. Survives table swaps;
+//! What the proxy remembers of each (route, target) between requests: circuit, repeats, requests in flight; and of each route what its rates have left. Survives table swaps;
 //! dropped when the table no longer names the target.
 
 use crate::circuit::{Circuit, Permit, State};
+use crate::limit::Limits;
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
 use crate::source::{Live, Serving};
@@ -28,6 +29,7 @@ pub struct TargetState {
 #[derive(Debug)]
 pub struct RouteState {
     pub meter: Arc<RouteMeter>,
+    pub limits: Limits,
     targets: BTreeMap<String, Arc<TargetState>>,
 }
 
@@ -202,7 +204,8 @@ impl Targets {
                 (target_name.clone(), state)
             });
             let targets = targets.collect();
-            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), targets }))
+            let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
+            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, targets }))
         });
         Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
     }

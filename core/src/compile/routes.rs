@@ -7,11 +7,12 @@ use crate::{
     spend::{Price, catalog},
     table::{self, Auth, Provider},
     validate::{Route, Target},
+    wire,
 };
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
-    let Route { models: _, targets, rules, defaults, retry, circuit_breaker, timeouts, auth } = route;
+    let Route { models: _, targets, rules, defaults, retry, circuit_breaker, timeouts, auth, rate_limits } = route;
     for target in targets {
         if let Provider::OpenAi(table::OpenAi { api_key: Some(secret), .. }) = &target.provider {
             let path = format!("spec.targets[{}].openai.apiKey.secretRef", target.at);
@@ -22,7 +23,7 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         verdict.unresolved.extend(missing(facts, secret, None, "spec.auth.apiKeys.secretRef".to_owned()));
     }
     table::Route {
-        requires: Vec::new(),
+        requires: (!rate_limits.is_empty()).then(|| wire::RATE_LIMITS.to_owned()).into_iter().collect(),
         targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
         rules: rules.clone(),
         defaults: defaults.clone(),
@@ -31,6 +32,7 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         timeouts: timeouts.clone(),
         budgets: Vec::new(),
         auth: auth.clone(),
+        rate_limits: rate_limits.clone(),
     }
 }
 

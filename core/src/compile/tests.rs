@@ -182,11 +182,12 @@ fn a_slip_outside_of_the_spec_hides_none_inside() {
 
 #[test]
 fn what_is_not_acted_on_yet_is_refused_or_left_out_by_name() {
-    let refused = route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1}]\n  rules:");
+    let refused =
+        route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1, scope: Global}]\n  rules:");
     let (table, verdicts) = compiled(&[refused]);
     let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
     assert!(table.routes.is_empty() && verdict.errors.is_empty());
-    assert_eq!(verdict.refused[0].field, "spec.rateLimits");
+    assert_eq!(verdict.refused[0].field, "spec.rateLimits[0].scope");
 
     let partly = route("r", "m")
         .replace(

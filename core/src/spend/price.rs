@@ -38,6 +38,19 @@ pub struct Usage {
     pub cache_write_1h: u64,
 }
 
+impl Usage {
+    /// Every token, in and out.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        let Self { input, output, cache_read, cache_write, cache_write_1h } = *self;
+        input
+            .saturating_add(output)
+            .saturating_add(cache_read)
+            .saturating_add(cache_write)
+            .saturating_add(cache_write_1h)
+    }
+}
+
 const PER: u128 = 1_000_000;
 
 impl Price {

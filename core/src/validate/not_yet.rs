@@ -6,7 +6,7 @@
 use crate::manifest::{FieldError, Spec};
 use tollway_crds::{
     CostBudgetSpec, ModelRouteSpec,
-    model_route::{Rule, Target},
+    model_route::{LimitScope, Rule, Target},
 };
 
 /// Fields that are not acted on yet.
@@ -40,7 +40,10 @@ pub fn serves_rule(rule: &Rule) -> bool {
 }
 
 fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
-    found.refuse("spec.rateLimits", !spec.rate_limits.is_empty(), "rate limits are not enforced yet");
+    for (at, limit) in spec.rate_limits.iter().enumerate() {
+        let global = limit.scope == Some(LimitScope::Global);
+        found.refuse(&format!("spec.rateLimits[{at}].scope"), global, "limits over all proxies are not enforced yet");
+    }
     found.refuse(
         "spec.auth.jwt",
         spec.auth.as_ref().is_some_and(|auth| auth.jwt.is_some()),

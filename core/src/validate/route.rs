@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     spend::PricePart,
-    table::{Auth, CircuitBreaker, Condition, Defaults, Provider, Retry, Rule, Timeouts, Weighted},
+    table::{
+        Auth, CircuitBreaker, Condition, Defaults, LimitScope, Per, Provider, RateLimit, Retry, Rule, Timeouts,
+        Weighted,
+    },
 };
 use std::collections::BTreeSet;
 use tollway_crds::{ModelRouteSpec, model_route as spec};
@@ -31,6 +34,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Who may call.
     pub auth: Option<Auth>,
+    /// Rates that every request must fit into.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// A checked target.
@@ -66,7 +71,7 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
     let targets = targets_of(targets, context, errors);
     let served: BTreeSet<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     let rules = rules_of(spec, rules, &served, errors);
-    limits(rate_limits, cache.as_ref(), errors);
+    cached(cache.as_ref(), errors);
     Route {
         models: models.iter().map(|m| m.0.clone()).collect(),
         defaults: defaults.as_ref().map(parameters).unwrap_or_default(),
@@ -74,6 +79,7 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
         circuit_breaker: circuit(circuit_breaker.clone().unwrap_or_default(), errors),
         timeouts: waits(timeouts.clone().unwrap_or_default(), errors),
         auth: auth.as_ref().and_then(|a| callers(a, errors)),
+        rate_limits: limits(rate_limits, errors),
         targets,
         rules,
     }
@@ -198,14 +204,29 @@ fn waits(spec: spec::Timeouts, errors: &mut Errors) -> Timeouts {
     }
 }
 
-fn limits(limits: &[spec::RateLimit], cache: Option<&spec::Cache>, errors: &mut Errors) {
-    for (at, limit) in limits.iter().enumerate() {
+fn limits(limits: &[spec::RateLimit], errors: &mut Errors) -> Vec<RateLimit> {
+    let check = |(at, limit): (usize, &spec::RateLimit)| {
+        let spec::RateLimit { per, requests, tokens, window, scope } = limit;
         let path = format!("spec.rateLimits[{at}]");
-        if limit.requests.is_none() && limit.tokens.is_none() {
+        if requests.is_none() && tokens.is_none() {
             errors.wrong(&path, "limits nothing: give requests, tokens or both");
         }
-        errors.duration(&limit.window, &format!("{path}.window"), MINUTE, SECOND..=24 * HOUR);
-    }
+        let window_ms = errors.duration(window, &format!("{path}.window"), MINUTE, SECOND..=24 * HOUR);
+        let per = match per {
+            spec::Per::User => Per::User,
+            spec::Per::Client => Per::Client,
+            spec::Per::Route => Per::Route,
+        };
+        let scope = match scope {
+            Some(spec::LimitScope::Global) => LimitScope::Global,
+            Some(spec::LimitScope::Proxy) | None => LimitScope::Proxy,
+        };
+        RateLimit { per, requests: *requests, tokens: *tokens, window_ms, scope }
+    };
+    limits.iter().enumerate().map(check).collect()
+}
+
+fn cached(cache: Option<&spec::Cache>, errors: &mut Errors) {
     if let Some(cache) = cache {
         errors.duration(&Some(cache.ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR);
     }

@@ -114,6 +114,9 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
             headers.insert(name, value);
         }
     }
+    if let Some(held) = &entry.limited {
+        held.shown.write(headers);
+    }
 }
 
 /// Every name the caller may send, without the wildcard.

@@ -4,6 +4,7 @@ mod answers;
 mod faults;
 mod limits;
 mod money;
+mod rates;
 mod streams;
 
 use crate::fixture::{Act, Running, Upstream, assistant, completion, openai, simulated, table};
