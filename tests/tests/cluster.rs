@@ -10,4 +10,5 @@ mod cluster {
     mod cap;
     mod convergence;
     mod failover;
+    mod footprint;
 }
