@@ -7,6 +7,7 @@
 
 mod standalone {
     mod bad_input;
+    mod examples;
     mod footprint;
     mod openai_client;
     mod quickstart;
