@@ -36,7 +36,7 @@ test: ## everything that must pass: lint, docs, drift, unit tests, tests against
 	$(call step,building programs and tests (about 8 minutes the first time))
 	cargo build --locked --workspace --all-targets
 	$(call step,tests)
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 	@printf '\nEvery test passed.\n'
 
 .PHONY: build

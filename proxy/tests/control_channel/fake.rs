@@ -133,26 +133,30 @@ impl Operator {
         if self.leads { Ok(()) } else { Err(Status::unavailable("another replica leads")) }
     }
 
-    fn fold(&self, incarnation: &str, event: Event) -> Vec<LedgerDown> {
+    fn fold(&self, incarnation: &str, events: &[Event]) -> Vec<LedgerDown> {
         let mut ledger = self.ledger.lock().unwrap();
-        let (next, transition) = fold(&ledger, jiff::Timestamp::now().as_millisecond(), &[event]);
+        let (next, transition) = fold(&ledger, jiff::Timestamp::now().as_millisecond(), events);
         *ledger = next;
         let told = transition.effects.into_iter();
         let mine = told.filter_map(|effect| convert::down("team", LEDGER, i64::MAX, effect));
         mine.filter(|(to, _)| to == incarnation).map(|(_, down)| down).collect()
     }
 
-    fn event(&self, incarnation: &str, up: LedgerMessage) -> Event {
-        match up {
+    /// One process runs in the Pod at any time: whoever says hello has replaced whoever was there.
+    fn events(&self, incarnation: &str, up: LedgerMessage) -> Vec<Event> {
+        let event = match up {
             LedgerMessage::Hello(hello) => {
                 let held = hello.held.iter().map(convert::shown).collect::<Vec<_>>();
                 self.shown.send_modify(|shown| shown.push((incarnation.to_owned(), held.len())));
-                Event::Hello { pod: "pod".to_owned(), incarnation: incarnation.to_owned(), held, orphans: vec![] }
+                let (pod, incarnation) = ("pod".to_owned(), incarnation.to_owned());
+                let replaced = Event::Replaced { pod: pod.clone(), live: vec![incarnation.clone()] };
+                return vec![Event::Hello { pod, incarnation, held, orphans: vec![] }, replaced];
             }
             LedgerMessage::Ask(ask) => convert::ask("pod", incarnation, &ask),
             LedgerMessage::Report(report) => convert::report(incarnation, report),
             LedgerMessage::Close(close) => convert::close(incarnation, close),
-        }
+        };
+        vec![event]
     }
 }
 
@@ -203,8 +207,8 @@ impl stub::control_server::Control for Operator {
                 if let LedgerMessage::Hello(hello) = &message {
                     incarnation.clone_from(&hello.incarnation);
                 }
-                let event = operator.event(&incarnation, message);
-                for down in operator.fold(&incarnation, event) {
+                let events = operator.events(&incarnation, message);
+                for down in operator.fold(&incarnation, &events) {
                     if send.send(Ok(down)).await.is_err() {
                         return;
                     }
