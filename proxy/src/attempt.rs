@@ -38,6 +38,7 @@ pub struct Job<'a> {
     pub serving: &'a Arc<Serving>,
     /// What targets without `loopback: true` may reach.
     pub policy: Policy,
+    pub began: Instant,
     /// When the whole request is over.
     pub ends: Instant,
 }
@@ -105,7 +106,7 @@ impl Job<'_> {
     /// # Errors
     /// What is wrong with the request.
     pub fn parsed(&self) -> Result<&ChatRequest, ApiError> {
-        self.parsed.get_or_init(|| self.dialect.parse(self.body)).as_ref().map_err(Clone::clone)
+        self.parsed.get_or_init(|| self.dialect.parse(self.body, self.peek)).as_ref().map_err(Clone::clone)
     }
 
     #[must_use]
@@ -117,7 +118,12 @@ impl Job<'_> {
     #[must_use]
     pub fn head(&self) -> Head {
         let created = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-        Head { id: format!("{}{}", self.dialect.id_prefix(), self.id), created, model: self.peek.model.clone() }
+        Head {
+            id: format!("{}{}", self.dialect.id_prefix(), self.id),
+            created,
+            began: Some(self.began),
+            model: self.peek.model.clone(),
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! A route's rule on who may call and a request's headers in, who calls out. Pure.
 
+mod signature;
+
 use crate::error::{ApiError, Code};
 use crate::source::Secrets;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
+use std::time::SystemTime;
 use tollway_core::table::Auth;
 
 const USER: &str = "x-tollway-user";
@@ -24,14 +28,11 @@ pub fn authenticate(
     headers: &HeaderMap,
     body_user: Option<&str>,
 ) -> Result<Caller, ApiError> {
-    let header_user = headers.get(USER).and_then(|value| value.to_str().ok()).filter(|user| !user.is_empty());
-    let said = header_user.or(body_user).map(str::to_owned);
+    let said = header_user(headers).or(body_user).map(str::to_owned);
     let Some(Auth::ApiKeys { secret, trust_user_header }) = auth else {
         return Ok(Caller { client: None, user: said });
     };
-    let clients = secrets.all(secret).ok_or_else(|| {
-        ApiError::new(Code::NotReady, "the API keys of this route are not at hand yet; try again in a moment")
-    })?;
+    let clients = secrets.all(secret).ok_or_else(not_at_hand)?;
     let presented = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).ok_or_else(|| {
         ApiError::new(Code::InvalidApiKey, "an API key is required: send it as Authorization: Bearer <key>")
     })?;
@@ -43,6 +44,39 @@ pub fn authenticate(
     let client = found.ok_or_else(|| ApiError::new(Code::InvalidApiKey, "the API key is not known for this model"))?;
     let user = said.filter(|_| *trust_user_header).unwrap_or_else(|| client.clone());
     Ok(Caller { client: Some(client.clone()), user: Some(user) })
+}
+
+/// Whether the request comes with an AWS signature.
+#[must_use]
+pub fn is_signed(headers: &HeaderMap) -> bool {
+    headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(signature::ALGORITHM.as_bytes()))
+}
+
+/// Checks a caller who signs as AWS's clients do: the access key id is the client's name, its secret the client's key.
+/// Where the route asks for nobody's name, any signature is accepted unread.
+pub fn by_signature(
+    auth: Option<&Auth>,
+    secrets: &Secrets,
+    head: &Parts,
+    body: &[u8],
+    now: SystemTime,
+) -> Result<Caller, ApiError> {
+    let said = header_user(&head.headers).map(str::to_owned);
+    let Some(Auth::ApiKeys { secret, trust_user_header }) = auth else {
+        return Ok(Caller { client: None, user: said });
+    };
+    let clients = secrets.all(secret).ok_or_else(not_at_hand)?;
+    let client = signature::verify(clients, head, body, now)?;
+    let user = said.filter(|_| *trust_user_header).unwrap_or_else(|| client.clone());
+    Ok(Caller { client: Some(client), user: Some(user) })
+}
+
+fn header_user(headers: &HeaderMap) -> Option<&str> {
+    headers.get(USER).and_then(|value| value.to_str().ok()).filter(|user| !user.is_empty())
+}
+
+fn not_at_hand() -> ApiError {
+    ApiError::new(Code::NotReady, "the API keys of this route are not at hand yet; try again in a moment")
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -2,10 +2,12 @@
 
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::ApiError;
+use crate::surface::bedrock::{self, Api};
 use crate::surface::{Head, Peek, Renderer, openai};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tollway_core::spend::Usage;
 
 pub const ROUTE: HeaderName = HeaderName::from_static("x-tollway-route");
 pub const TARGET: HeaderName = HeaderName::from_static("x-tollway-target");
@@ -19,6 +21,8 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     OpenAi,
+    /// One of the Bedrock runtime's two ways.
+    Bedrock(Api),
 }
 
 impl Dialect {
@@ -27,6 +31,7 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Bedrock(_) => "bedrock",
         }
     }
 
@@ -35,6 +40,7 @@ impl Dialect {
     pub const fn id_prefix(self) -> &'static str {
         match self {
             Self::OpenAi => "chatcmpl-",
+            Self::Bedrock(_) => "",
         }
     }
 
@@ -43,7 +49,8 @@ impl Dialect {
     pub const fn content_type(self, stream: bool) -> &'static str {
         match self {
             Self::OpenAi if stream => "text/event-stream",
-            Self::OpenAi => "application/json",
+            Self::Bedrock(_) if stream => "application/vnd.amazon.eventstream",
+            Self::OpenAi | Self::Bedrock(_) => "application/json",
         }
     }
 
@@ -51,9 +58,10 @@ impl Dialect {
     ///
     /// # Errors
     /// What is wrong with the request.
-    pub fn peek(self, body: &[u8]) -> Result<Peek, ApiError> {
+    pub fn peek(self, path: &str, body: &[u8]) -> Result<Peek, ApiError> {
         match self {
             Self::OpenAi => openai::peek(body),
+            Self::Bedrock(_) => bedrock::peek(path, body),
         }
     }
 
@@ -61,9 +69,10 @@ impl Dialect {
     ///
     /// # Errors
     /// What is wrong with the request.
-    pub fn parse(self, body: &[u8]) -> Result<ChatRequest, ApiError> {
+    pub fn parse(self, body: &[u8], peek: &Peek) -> Result<ChatRequest, ApiError> {
         match self {
             Self::OpenAi => openai::parse(body),
+            Self::Bedrock(_) => bedrock::parse(body, peek),
         }
     }
 
@@ -72,6 +81,7 @@ impl Dialect {
     pub fn render(self, response: &ChatResponse, head: &Head) -> Bytes {
         match self {
             Self::OpenAi => openai::render(response, head),
+            Self::Bedrock(_) => bedrock::render(response, head),
         }
     }
 
@@ -80,14 +90,16 @@ impl Dialect {
     pub fn renderer(self, head: Head, peek: &Peek) -> Renderer {
         match self {
             Self::OpenAi => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
+            Self::Bedrock(_) => Renderer::Bedrock(bedrock::StreamRenderer::new(head.began)),
         }
     }
 
     /// The status of an error response.
     #[must_use]
-    pub const fn status(self, error: &ApiError) -> StatusCode {
+    pub fn status(self, error: &ApiError) -> StatusCode {
         match self {
             Self::OpenAi => error.status,
+            Self::Bedrock(_) => bedrock::status(error),
         }
     }
 
@@ -96,6 +108,7 @@ impl Dialect {
     pub fn error(self, error: &ApiError) -> Bytes {
         match self {
             Self::OpenAi => openai::render_error(error),
+            Self::Bedrock(_) => bedrock::render_error(error),
         }
     }
 
@@ -104,6 +117,7 @@ impl Dialect {
     pub fn stream_error(self, error: &ApiError) -> Bytes {
         match self {
             Self::OpenAi => openai::render_stream_error(error),
+            Self::Bedrock(_) => bedrock::render_stream_error(error),
         }
     }
 
@@ -112,6 +126,21 @@ impl Dialect {
     pub const fn keep_alive(self) -> Option<Bytes> {
         match self {
             Self::OpenAi => Some(Bytes::from_static(b": keep-alive\n\n")),
+            Self::Bedrock(_) => None,
+        }
+    }
+
+    /// Whether its clients sign their requests.
+    #[must_use]
+    pub const fn is_signed(self) -> bool {
+        matches!(self, Self::Bedrock(_))
+    }
+
+    /// Headers of an answer that its clients read.
+    pub fn introduce(self, headers: &mut HeaderMap, id: &str, stream: bool, usage: Option<&Usage>) {
+        match self {
+            Self::OpenAi => {}
+            Self::Bedrock(api) => bedrock::introduce(headers, api, id, stream, usage),
         }
     }
 }
@@ -123,6 +152,10 @@ pub fn explain(headers: &mut HeaderMap, error: &ApiError, dialect: Dialect) {
         // Rounded up: a client that comes back a moment early is refused again.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match dialect {
+        Dialect::OpenAi => {}
+        Dialect::Bedrock(_) => bedrock::explain(headers, error),
     }
     if error.is_final() {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -10,9 +10,11 @@ pub use names::ToolNames;
 
 use crate::attempt::{Job, Skip};
 use crate::chat::{Size, StreamEvent, UpstreamError};
+use crate::surface::Form;
+use crate::surface::bedrock::Api;
 use crate::upstream::Policy;
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body_util::Full;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -32,6 +34,8 @@ pub struct Prepared {
 pub enum Call {
     /// Over the network.
     Send { request: Request<Full<Bytes>>, policy: Policy },
+    /// Over the network in the client's own words, signed just before.
+    Native { api: Api, headers: HeaderMap, body: Bytes },
     /// Over the network, signed just before.
     Converse { body: Bytes, names: ToolNames },
     /// In here.
@@ -46,7 +50,10 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Re
     match &target.provider {
         Provider::OpenAi(openai) => openai::prepare(job, route, openai, output),
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
-        Provider::Bedrock(bedrock) => converse(job, route, bedrock, output),
+        Provider::Bedrock(bedrock) => match &job.peek.form {
+            Form::Converse(_) | Form::Invoke(_) => bedrock::prepare(job, route, bedrock, output),
+            Form::ChatCompletions(_) => converse(job, route, bedrock, output),
+        },
     }
 }
 
@@ -115,6 +122,7 @@ impl Decoder {
 #[derive(Debug)]
 pub enum Source {
     Passed(openai::Passed),
+    Native(Box<bedrock::Passed>),
     Translated(Box<translated::Translated>),
     Pretended(simulated::Pretended),
 }
@@ -134,6 +142,7 @@ impl Source {
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         match self {
             Self::Passed(passed) => passed.poll_step(cx),
+            Self::Native(passed) => passed.poll_step(cx),
             Self::Translated(translated) => translated.poll_step(cx),
             Self::Pretended(pretended) => pretended.poll_step(cx),
         }
@@ -149,6 +158,7 @@ impl Source {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Passed(passed) => passed.usage(),
+            Self::Native(passed) => passed.usage(),
             Self::Translated(translated) => translated.usage(),
             Self::Pretended(pretended) => pretended.usage(),
         }
@@ -159,6 +169,7 @@ impl Source {
     pub fn is_complete(&self) -> bool {
         match self {
             Self::Passed(passed) => passed.is_complete(),
+            Self::Native(passed) => passed.is_complete(),
             Self::Translated(translated) => translated.is_complete(),
             Self::Pretended(pretended) => pretended.is_complete(),
         }
@@ -169,7 +180,7 @@ impl Source {
     pub const fn is_between_events(&self) -> bool {
         match self {
             Self::Passed(passed) => passed.is_between_events(),
-            Self::Translated(_) | Self::Pretended(_) => true,
+            Self::Native(_) | Self::Translated(_) | Self::Pretended(_) => true,
         }
     }
 

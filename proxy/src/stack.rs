@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use intake::Endpoint;
 use respond::Reply;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tollway_core::spend::bounds;
 use tollway_core::table::Route;
@@ -96,8 +96,8 @@ async fn serve(
         return Ok(Reply::Models(respond::models(&serving, proxy.options.gateway, &head.headers)));
     }
     // The model stands in the body, and everything else follows from the model.
-    let body = intake::read(&head, body, proxy.options.body_limit).await?;
-    let peek = dialect.peek(&body)?;
+    let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;
+    let peek = dialect.peek(head.uri.path(), &body)?;
     entry.stream = peek.stream;
     // A feature this proxy lacks may be what protects the route, so it is not served half.
     let unserved = select::name(&serving.table, &peek.model).and_then(|name| serving.unserved.get_key_value(name));
@@ -113,7 +113,11 @@ async fn serve(
     entry.route = Some(route_name.to_owned());
     entry.meter = Some(Arc::clone(&state.meter));
     // Who calls, before anything is spent on the answer.
-    let caller = auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?;
+    let caller = if dialect.is_signed() && auth::is_signed(&head.headers) {
+        auth::by_signature(route.auth.as_ref(), &serving.secrets, &head, &body, SystemTime::now())?
+    } else {
+        auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?
+    };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
     limit(state, route, &caller, &peek, entry)?;
     // The first rule that matches decides; the draw spreads requests over its split.
@@ -123,11 +127,12 @@ async fn serve(
     entry.client = caller.client;
     // Money is reserved, the request translated, sent and metered once an attempt; until the first byte another target may answer.
     let ends = entry.began + Duration::from_millis(route.timeouts.total_ms);
-    let id = entry.id.clone();
+    let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
     let parsed = OnceLock::new();
     let headers = &head.headers;
-    let job = Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, ends };
+    let job =
+        Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
     let answer = attempts(proxy, &job, route, state, &order, entry).await?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;

@@ -1,10 +1,12 @@
 //! Client dialects: bytes of one vendor's API in, the internal form out, and back.
 
+pub mod bedrock;
 mod edits;
 mod node;
 pub mod openai;
 
 use crate::chat::{Size, StreamEvent, Usage};
+use tokio::time::Instant;
 
 /// What a request says about itself, whatever its dialect: what routing, limits and money need to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,10 @@ pub struct Peek {
 pub enum Form {
     /// OpenAI chat completions.
     ChatCompletions(openai::Spans),
+    /// Converse and ConverseStream.
+    Converse(bedrock::Spans),
+    /// InvokeModel and InvokeModelWithResponseStream.
+    Invoke(bedrock::Invoke),
 }
 
 /// What an answer carries that the upstream does not decide.
@@ -41,6 +47,8 @@ pub struct Head {
     pub id: String,
     /// Unix time in seconds.
     pub created: u64,
+    /// When the request came in, for a dialect that says how long it took.
+    pub began: Option<Instant>,
     /// Model name; the one that the client asked for.
     pub model: String,
 }
@@ -48,6 +56,7 @@ pub struct Head {
 /// Renders one stream in the client's dialect.
 pub enum Renderer {
     OpenAi(openai::StreamRenderer),
+    Bedrock(bedrock::StreamRenderer),
 }
 
 impl Renderer {
@@ -55,6 +64,7 @@ impl Renderer {
     pub fn event(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(renderer) => renderer.event(event, out),
+            Self::Bedrock(renderer) => renderer.event(event, out),
         }
     }
 
@@ -62,6 +72,7 @@ impl Renderer {
     pub fn end(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(renderer) => renderer.end(out),
+            Self::Bedrock(renderer) => renderer.end(out),
         }
     }
 
@@ -70,6 +81,7 @@ impl Renderer {
     pub fn usage(&self) -> Option<&Usage> {
         match self {
             Self::OpenAi(renderer) => renderer.usage(),
+            Self::Bedrock(renderer) => renderer.usage(),
         }
     }
 }

@@ -67,7 +67,7 @@ fn read(case: &Path, name: &str) -> Option<Vec<u8>> {
 }
 
 fn head(model: &str) -> Head {
-    Head { id: "chatcmpl-1".to_owned(), created: 1_700_000_000, model: model.to_owned() }
+    Head { id: "chatcmpl-1".to_owned(), created: 1_700_000_000, began: None, model: model.to_owned() }
 }
 
 /// Indents JSON without touching the order of its members or the spelling of its values.

@@ -7,6 +7,7 @@
 
 mod standalone {
     mod bad_input;
+    mod boto3_client;
     mod examples;
     mod footprint;
     mod openai_client;

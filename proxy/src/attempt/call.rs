@@ -9,10 +9,11 @@ use crate::provider::simulated::{Pretended, Script};
 use crate::provider::translated::Translated;
 use crate::provider::{Call, Decoder, Source, Step, openai};
 use crate::stack::Proxy;
+use crate::surface::bedrock::Api;
 use crate::surface::openai::usage_of;
 use crate::upstream::{Policy, SendError};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use std::time::Duration;
@@ -59,6 +60,7 @@ impl Calling<'_> {
     pub async fn make(mut self, call: Call) -> Result<Began, Failed> {
         match call {
             Call::Send { request, policy } => self.passed(request, policy).await,
+            Call::Native { api, headers, body } => self.native(api, headers, body).await,
             Call::Converse { body, names } => self.converse(body, names).await,
             Call::Pretend(script) => self.pretend(script).await,
         }
@@ -82,24 +84,46 @@ impl Calling<'_> {
         Ok(Began::Whole(body, usage))
     }
 
-    /// A Bedrock target: signed Converse bytes out, translated bytes back.
-    async fn converse(&mut self, body: Bytes, names: ToolNames) -> Result<Began, Failed> {
-        let (job, place) = (self.job, self.place);
+    /// A Bedrock target of a client that speaks its dialect: bytes out, bytes back.
+    async fn native(&mut self, api: Api, headers: HeaderMap, body: Bytes) -> Result<Began, Failed> {
+        let (head, body) = self.signed(api, headers, body).await?.into_parts();
+        if self.job.peek.stream {
+            return self.first_byte(Source::Native(Box::new(bedrock::Passed::new(api, body)))).await;
+        }
+        let body = self.read_answer(body).await?;
+        let usage = bedrock::usage_of(api, &head.headers, &body);
+        if usage.is_none() && !read::is_json(&body) {
+            return Err(Failed::in_full(Failure::broken(self.place.name, "its answer is not JSON")));
+        }
+        Ok(Began::Whole(body, usage))
+    }
+
+    /// Sends signed bytes to a Bedrock target and waits for the head of a good answer.
+    async fn signed(&mut self, api: Api, headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failed> {
+        let place = self.place;
         let unsigned = |reason: &str| Failed::free(Failure::unreachable(place.name, reason));
         let Provider::Bedrock(target) = &place.target.provider else {
             return Err(unsigned("it is not a Bedrock target"));
         };
-        let signed = timeout_at(self.deadline, self.proxy.aws.signed_request(target, job.peek.stream, body)).await;
+        let what = (api, self.job.peek.stream);
+        let signed = timeout_at(self.deadline, self.proxy.aws.signed_request(target, what, headers, body)).await;
         let signed = signed.map_err(|_| unsigned("no AWS credentials came in time"))?;
         let request = signed.map_err(|error| unsigned(&error.to_string()))?;
         // The address comes from AWS or from the proxy's own environment, never from a manifest: loopback was chosen there.
-        let (head, body) = self.send(request, Policy::Loopback).await?.into_parts();
-        if !head.status.is_success() {
-            let said = self.read_error(body).await?;
-            let error = bedrock::decode_error(head.status.as_u16(), &head.headers, &said);
-            let failure = Failure::inside(place.name, &error).after(failure::retry_after(&head.headers));
-            return Err(Failed::free(failure));
+        let response = self.send(request, Policy::Loopback).await?;
+        if response.status().is_success() {
+            return Ok(response);
         }
+        let (head, body) = response.into_parts();
+        let said = self.read_error(body).await?;
+        let error = bedrock::decode_error(head.status.as_u16(), &head.headers, &said);
+        Err(Failed::free(Failure::inside(place.name, &error).after(failure::retry_after(&head.headers))))
+    }
+
+    /// A Bedrock target: signed Converse bytes out, translated bytes back.
+    async fn converse(&mut self, body: Bytes, names: ToolNames) -> Result<Began, Failed> {
+        let job = self.job;
+        let body = self.signed(Api::Converse, HeaderMap::new(), body).await?.into_body();
         if job.peek.stream {
             let decoder = Decoder::Bedrock(bedrock::Decoder::new(names));
             let renderer = job.dialect.renderer(job.head(), job.peek);
@@ -107,7 +131,7 @@ impl Calling<'_> {
         }
         let body = self.read_answer(body).await?;
         let response = bedrock::decode(&body, &names);
-        let response = response.map_err(|error| Failed::in_full(Failure::inside(place.name, &error)))?;
+        let response = response.map_err(|error| Failed::in_full(Failure::inside(self.place.name, &error)))?;
         let usage = response.usage.map(|usage| usage.tokens);
         Ok(Began::Whole(job.dialect.render(&response, &job.head()), usage))
     }

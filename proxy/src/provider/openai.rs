@@ -3,6 +3,7 @@
 use super::{Call, Prepared, Step};
 use crate::attempt::{Job, Skip};
 use crate::chat::{ErrorKind, UpstreamError};
+use crate::error::ApiError;
 use crate::surface::Form;
 use crate::surface::openai::{Meter, Splice, splice};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -30,7 +31,11 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32
         include_usage: job.peek.stream,
         defaults: Some(&route.defaults),
     };
-    let Form::ChatCompletions(spans) = &job.peek.form;
+    let Form::ChatCompletions(spans) = &job.peek.form else {
+        let why =
+            "requests of this surface have no translation for OpenAI-compatible targets yet; use a Bedrock target";
+        return Err(Skip::Inexpressible(ApiError::invalid(why)));
+    };
     let body = splice(job.body, job.peek, spans, &change);
     let mut shape = job.shape();
     shape.bytes += (body.len() as u64).saturating_sub(job.body.len() as u64);

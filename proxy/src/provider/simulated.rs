@@ -4,7 +4,7 @@ use super::{Call, Prepared, Step};
 use crate::attempt::{Job, Skip};
 use crate::chat::{self, Block, BlockStart, ChatResponse, Delta, FinishReason, StreamEvent};
 use crate::error::ApiError;
-use crate::surface::Renderer;
+use crate::surface::{Form, Renderer};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::fmt;
@@ -33,6 +33,11 @@ pub(super) fn prepare(job: &Job<'_>, target: &Target, spec: &Simulated, output: 
     if job.peek.n > 1 {
         let message = "a simulated target gives one completion: leave n out or set it to 1";
         return Err(Skip::Inexpressible(ApiError::unsupported("n", message)));
+    }
+    if let Form::Invoke(_) = job.peek.form {
+        let why =
+            "a simulated target does not speak in the words of a model family, which InvokeModel does; use Converse";
+        return Err(Skip::Inexpressible(ApiError::invalid(why)));
     }
     let shape = job.shape();
     let most = usize::try_from(output).unwrap_or(usize::MAX);

@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
+use crate::surface::bedrock::{self, Api};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
@@ -21,12 +22,16 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     ChatCompletions,
+    Bedrock,
     Models,
 }
 
 /// The dialect of whoever calls `path`, whether or not it is served.
-pub const fn dialect(_path: &str) -> Dialect {
-    Dialect::OpenAi
+pub fn dialect(path: &str) -> Dialect {
+    if !path.starts_with("/model/") {
+        return Dialect::OpenAi;
+    }
+    Dialect::Bedrock(bedrock::call(path).map_or(Api::Converse, |call| call.api))
 }
 
 /// The endpoint that a request is for.
@@ -35,8 +40,11 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
     let (endpoint, allowed) = match path {
         "/v1/chat/completions" => (Endpoint::ChatCompletions, Method::POST),
         "/v1/models" => (Endpoint::Models, Method::GET),
+        path if bedrock::call(path).is_some() => (Endpoint::Bedrock, Method::POST),
         _ => {
-            let message = format!("nothing is served at {path}; there are /v1/chat/completions and /v1/models");
+            let message = format!(
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/models and Bedrock's /model/{{id}}/..."
+            );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }
     };
@@ -48,8 +56,8 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
 }
 
 /// All of a JSON body of at most `limit` bytes.
-pub async fn read(head: &Parts, body: Incoming, limit: usize) -> Result<Bytes, ApiError> {
-    check_type(head)?;
+pub async fn read(head: &Parts, body: Incoming, dialect: Dialect, limit: usize) -> Result<Bytes, ApiError> {
+    check_type(head, dialect)?;
     let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     let too_large = announced.is_some_and(|length| length > limit as u64);
     // Who asks first has sent nothing yet and can be refused at once.
@@ -59,11 +67,13 @@ pub async fn read(head: &Parts, body: Incoming, limit: usize) -> Result<Bytes, A
     collect(body, limit).await
 }
 
-fn check_type(head: &Parts) -> Result<(), ApiError> {
+fn check_type(head: &Parts, dialect: Dialect) -> Result<(), ApiError> {
     let unsupported = |message: String| Err(ApiError::invalid(message).status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     if let Some(value) = head.headers.get(CONTENT_TYPE) {
         let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
+        // InvokeModel's body is a blob to AWS's clients, which say so when they are told nothing else.
+        let is_blob = dialect == Dialect::Bedrock(Api::Invoke) && essence == "application/octet-stream";
+        if !essence.eq_ignore_ascii_case("application/json") && !is_blob {
             return unsupported(format!("the content type is {essence:?}: send application/json"));
         }
     }

@@ -51,7 +51,8 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             entry.outcome = Outcome::Ok;
             Body::bytes(body)
         }
-        Reply::Whole { body, usage, cost, .. } => {
+        Reply::Whole { body, dialect, usage, cost } => {
+            dialect.introduce(&mut headers, &entry.id, false, usage.as_ref());
             headers.insert(CACHE, HeaderValue::from_static("off"));
             if let Some(value) = cost.and_then(|cost| HeaderValue::try_from(cost.to_string()).ok()) {
                 headers.insert(COST, value);
@@ -65,6 +66,7 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             if wants_trailers {
                 headers.insert(http::header::TRAILER, HeaderValue::from_static("x-tollway-cost-usd"));
             }
+            dialect.introduce(&mut headers, &entry.id, true, None);
             let Stream { source, first, metered } = *stream;
             let running = Running { source, metered, entry };
             Body::stream(Relay::new(running, first, dialect, pace, wants_trailers))

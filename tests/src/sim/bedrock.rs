@@ -1,6 +1,7 @@
-//! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or ConverseStream out.
+//! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or InvokeModel out, plain or as a stream.
 
 mod frames;
+mod invoke;
 mod render;
 pub mod shapes;
 pub(super) mod signature;
@@ -42,15 +43,24 @@ fn request_id(id: u64) -> String {
     format!("00000000-0000-4000-8000-{id:012x}")
 }
 
-/// The model id and whether a stream is asked for; nothing for a path the simulator does not have.
-fn route(path: &str) -> Option<(String, bool)> {
+/// An operation on a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Converse,
+    Invoke,
+}
+
+/// The model id, the operation and whether a stream is asked for; nothing for a path the simulator does not have.
+fn route(path: &str) -> Option<(String, Operation, bool)> {
     let (id, operation) = path.strip_prefix("/model/")?.rsplit_once('/')?;
-    let stream = match operation {
-        "converse" => false,
-        "converse-stream" => true,
+    let (operation, stream) = match operation {
+        "converse" => (Operation::Converse, false),
+        "converse-stream" => (Operation::Converse, true),
+        "invoke" => (Operation::Invoke, false),
+        "invoke-with-response-stream" => (Operation::Invoke, true),
         _ => return None,
     };
-    Some((percent_decode(id)?, stream))
+    Some((percent_decode(id)?, operation, stream))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -73,7 +83,7 @@ pub(super) async fn handle(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response<Body>, Cut> {
-    let Some((asked, stream)) = route(parts.uri.path()).filter(|_| parts.method == Method::POST) else {
+    let Some((asked, operation, stream)) = route(parts.uri.path()).filter(|_| parts.method == Method::POST) else {
         let response = error(flight.id(), 404, "UnknownOperationException", "");
         return Ok(serve::refuse(flight, "UnknownOperationException", response));
     };
@@ -93,10 +103,14 @@ pub(super) async fn handle(
         return Ok(refuse(flight, Exception::Validation, "The provided model identifier is invalid."));
     };
     flight.note(|seen| seen.model = Some(id.to_owned()));
+    let family = invoke::Family::of(id);
     let prompt = match serde_json::from_slice::<Value>(body)
         .map_err(|_| "Unable to parse the request body as JSON.".to_owned())
-        .and_then(|request| validate::validate(model, &request))
-    {
+        .and_then(|request| match (operation, family) {
+            (Operation::Converse, _) => validate::validate(model, &request),
+            (Operation::Invoke, Some(family)) => family.read(model, &request),
+            (Operation::Invoke, None) => Err("The model does not support InvokeModel here.".to_owned()),
+        }) {
         Ok(prompt) => prompt,
         Err(message) => return Ok(refuse(flight, Exception::Validation, &message)),
     };
@@ -126,7 +140,10 @@ pub(super) async fn handle(
         cache_write: usage.cache_write,
     });
     let pace = decision.pace.unwrap_or_default();
-    let mut answer = render::answer(&made, &usage, reply, stream, pace);
+    let mut answer = match (operation, family) {
+        (Operation::Invoke, Some(family)) => invoke::answer(family, &made, &usage, stream),
+        _ => render::answer(&made, &usage, reply, stream, pace),
+    };
     answer.headers.push(("x-amzn-requestid", request_id(flight.id())));
     if let Some(Fault::StreamError { name, .. }) = decision.fault {
         answer.error_event = Some(exception(name));
@@ -142,13 +159,14 @@ mod tests {
     fn model_ids_come_percent_encoded() {
         assert_eq!(
             route("/model/us.amazon.nova-pro-v1%3A0/converse"),
-            Some(("us.amazon.nova-pro-v1:0".to_owned(), false))
+            Some(("us.amazon.nova-pro-v1:0".to_owned(), Operation::Converse, false))
         );
         let arn =
             "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Afoundation-model%2Famazon.nova-lite-v1%3A0/converse-stream";
         let id = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0";
-        assert_eq!(route(arn), Some((id.to_owned(), true)));
-        assert_eq!(route("/model/x/invoke"), None);
+        assert_eq!(route(arn), Some((id.to_owned(), Operation::Converse, true)));
+        assert_eq!(route("/model/x/invoke"), Some(("x".to_owned(), Operation::Invoke, false)));
+        assert_eq!(route("/model/x/apply"), None);
         assert_eq!(route("/model/%zz/converse"), None);
     }
 }

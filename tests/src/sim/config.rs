@@ -95,15 +95,19 @@ impl Model {
 
 impl Default for Config {
     fn default() -> Self {
-        let nova =
+        let on_bedrock =
             |input, output, context_window| Model { context_window, ..Model::priced(Price::micro(input, output)) };
         let models = [
-            ("amazon.nova-micro-v1:0", nova(35_000, 140_000, 128_000)),
-            ("amazon.nova-lite-v1:0", nova(60_000, 240_000, 300_000)),
-            ("amazon.nova-pro-v1:0", nova(800_000, 3_200_000, 300_000)),
-            ("us.amazon.nova-micro-v1:0", nova(35_000, 140_000, 128_000)),
-            ("us.amazon.nova-lite-v1:0", nova(60_000, 240_000, 300_000)),
-            ("us.amazon.nova-pro-v1:0", nova(800_000, 3_200_000, 300_000)),
+            ("amazon.nova-micro-v1:0", on_bedrock(35_000, 140_000, 128_000)),
+            ("amazon.nova-lite-v1:0", on_bedrock(60_000, 240_000, 300_000)),
+            ("amazon.nova-pro-v1:0", on_bedrock(800_000, 3_200_000, 300_000)),
+            ("us.amazon.nova-micro-v1:0", on_bedrock(35_000, 140_000, 128_000)),
+            ("us.amazon.nova-lite-v1:0", on_bedrock(60_000, 240_000, 300_000)),
+            ("us.amazon.nova-pro-v1:0", on_bedrock(800_000, 3_200_000, 300_000)),
+            ("anthropic.claude-sonnet-4-5-20250929-v1:0", on_bedrock(3_000_000, 15_000_000, 200_000)),
+            ("amazon.titan-text-express-v1", on_bedrock(200_000, 600_000, 8_000)),
+            ("us.meta.llama3-3-70b-instruct-v1:0", on_bedrock(720_000, 720_000, 128_000)),
+            ("mistral.mistral-large-2402-v1:0", on_bedrock(4_000_000, 12_000_000, 32_000)),
             ("llama3:8b", Model::default()),
         ];
         Self {

@@ -3,6 +3,7 @@
 use super::endpoint::{configured, path, regional};
 use super::sign::sign_request;
 use crate::chat::{ErrorKind, UpstreamError};
+use crate::surface::bedrock::Api;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
 use aws_config::profile::region::ProfileFileRegionProvider;
@@ -11,7 +12,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use http_body_util::Full;
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -80,11 +81,12 @@ impl Aws {
         Self::default()
     }
 
-    /// The POST request that sends `body` to the target's model, authorized.
+    /// The POST request that sends `body` to the target's model, authorized; `headers` go along.
     pub async fn signed_request(
         &self,
         target: &table::Bedrock,
-        stream: bool,
+        (api, stream): (Api, bool),
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, AwsError> {
         let loaded = self.loaded.get_or_init(|| Loaded::from_environment(target.region.clone())).await;
@@ -92,17 +94,17 @@ impl Aws {
             Some(region) => region.as_str(),
             None => loaded.default_region().await.ok_or(AwsError::NoRegion)?,
         };
-        let path = path(&target.model_id, stream);
+        let path = path(&target.model_id, api.action(stream));
         let uri = match &loaded.endpoint {
             Some(endpoint) => format!("{endpoint}{path}"),
             None => format!("{}{path}", regional(&loaded.config, region)),
         };
         let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
-        let mut request = Request::post(uri)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, accept)
-            .body(Full::new(body.clone()))
-            .map_err(|e| AwsError::Sign(e.to_string()))?;
+        let mut request =
+            Request::post(uri).body(Full::new(body.clone())).map_err(|e| AwsError::Sign(e.to_string()))?;
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
         if let (Some(bearer), None) = (&loaded.bearer, &target.role_arn) {
             request.headers_mut().insert(header::AUTHORIZATION, bearer.clone());
             return Ok(request);

@@ -30,9 +30,9 @@ pub(super) fn configured(config: &SdkConfig) -> Option<String> {
     Some(url.trim_end_matches('/').to_owned())
 }
 
-/// The path of Converse or ConverseStream for a model id, inference profile id or ARN.
+/// The path of an operation, such as `converse`, on a model id, inference profile id or ARN.
 #[must_use]
-pub fn path(model_id: &str, stream: bool) -> String {
+pub fn path(model_id: &str, action: &str) -> String {
     let mut path = String::with_capacity(model_id.len() + 32);
     path.push_str("/model/");
     for byte in model_id.bytes() {
@@ -43,7 +43,8 @@ pub fn path(model_id: &str, stream: bool) -> String {
             let _ = write!(path, "%{byte:02X}");
         }
     }
-    path.push_str(if stream { "/converse-stream" } else { "/converse" });
+    path.push('/');
+    path.push_str(action);
     path
 }
 
@@ -54,9 +55,12 @@ mod tests {
 
     #[test]
     fn colons_and_slashes_of_an_id_are_part_of_one_segment() {
-        assert_eq!(path("us.amazon.nova-pro-v1:0", false), "/model/us.amazon.nova-pro-v1%3A0/converse");
+        assert_eq!(path("us.amazon.nova-pro-v1:0", "converse"), "/model/us.amazon.nova-pro-v1%3A0/converse");
         assert_eq!(
-            path("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0", true),
+            path(
+                "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+                "converse-stream"
+            ),
             "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.amazon.nova-lite-v1%3A0/converse-stream"
         );
     }

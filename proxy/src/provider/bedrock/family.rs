@@ -1,8 +1,10 @@
 //! A model id in, the family whose habits it shares out.
 
+use serde_json::{Value, json};
+
 /// Models that take the same additional fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub enum Family {
     Claude,
     Nova,
     Nova2,
@@ -17,7 +19,8 @@ pub(super) enum Family {
 
 impl Family {
     /// The family of a model id, inference profile id or ARN.
-    pub(super) fn of(model_id: &str) -> Self {
+    #[must_use]
+    pub fn of(model_id: &str) -> Self {
         // Of an ARN, the resource says the model; of an application inference profile, nothing does.
         let name = model_id.rsplit('/').next().unwrap_or(model_id);
         let vendors = [
@@ -32,6 +35,16 @@ impl Family {
             Some((_, family)) => *family,
             None if model_id.starts_with("arn:") && !name.contains('.') => Self::Unknown,
             None => Self::Other,
+        }
+    }
+
+    /// The additional field that says top-k, where the family has it.
+    pub(crate) fn top_k(self, k: u32) -> Option<(&'static str, Value)> {
+        match self {
+            Self::Claude | Self::Mistral => Some(("top_k", json!(k))),
+            Self::Nova | Self::Nova2 => Some(("inferenceConfig", json!({"topK": k}))),
+            Self::Cohere => Some(("k", json!(k))),
+            Self::GptOss | Self::Other | Self::Unknown => None,
         }
     }
 

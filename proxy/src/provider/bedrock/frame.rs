@@ -36,8 +36,13 @@ impl Frames {
         !self.buffer.is_empty()
     }
 
-    /// The next whole frame; an error when the bytes are not an event stream, and then for good.
+    /// The next whole frame.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, String> {
+        Ok(self.next_whole()?.map(|(_, frame)| frame))
+    }
+
+    /// The next whole frame with its bytes; an error when the bytes are not an event stream, and then for good.
+    pub(super) fn next_whole(&mut self) -> Result<Option<(bytes::Bytes, Frame)>, String> {
         let Some(prelude) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*prelude) as usize;
         if !(SHORTEST..=LONGEST).contains(&length) {
@@ -48,7 +53,7 @@ impl Frames {
         }
         let whole = self.buffer.split_to(length).freeze();
         let message = read_message_from(whole.chunk()).map_err(|e| format!("a frame is damaged: {e}"))?;
-        frame(&message).map(Some)
+        frame(&message).map(|frame| Some((whole, frame)))
     }
 }
 

@@ -53,12 +53,7 @@ pub(super) fn inference<'a>(
 
 /// Writes top-k where the family reads it; false when it has none.
 fn top_k(family: Family, k: u32, additional: &mut Map<String, Value>) -> bool {
-    let (name, value) = match family {
-        Family::Claude | Family::Mistral => ("top_k", json!(k)),
-        Family::Nova | Family::Nova2 => ("inferenceConfig", json!({"topK": k})),
-        Family::Cohere => ("k", json!(k)),
-        Family::GptOss | Family::Other | Family::Unknown => return false,
-    };
+    let Some((name, value)) = family.top_k(k) else { return false };
     additional.insert(name.to_owned(), value);
     true
 }

@@ -21,7 +21,7 @@ fn at(seconds: u64) -> SystemTime {
 #[test]
 fn the_signature_is_the_one_that_bedrock_computes() {
     let body = Bytes::from_static(br#"{"messages":[]}"#);
-    let uri = format!("https://bedrock-runtime.us-east-1.amazonaws.com{}", path("us.amazon.nova-pro-v1:0", false));
+    let uri = format!("https://bedrock-runtime.us-east-1.amazonaws.com{}", path("us.amazon.nova-pro-v1:0", "converse"));
     let mut request = Request::post(uri)
         .header("content-type", "application/json")
         .header("accept", "application/json")

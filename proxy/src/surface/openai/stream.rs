@@ -203,7 +203,7 @@ impl StreamRenderer {
     }
 
     fn chunk(&self, choices: &[Choice<'_>], usage: Option<Option<WireUsage>>, out: &mut Vec<u8>) {
-        let Head { id, created, model } = &self.head;
+        let Head { id, created, model, began: _ } = &self.head;
         let chunk = Chunk { id, object: "chat.completion.chunk", created: *created, model, choices, usage };
         out.extend_from_slice(b"data: ");
         // Writing strings and numbers to memory cannot fail.

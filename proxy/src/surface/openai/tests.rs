@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tollway_core::table::Defaults;
 
 fn spliced(body: &Bytes, peek: &Peek, change: &Splice<'_>) -> Bytes {
-    let Form::ChatCompletions(spans) = &peek.form;
+    let Form::ChatCompletions(spans) = &peek.form else { panic!("another surface's form") };
     splice(body, peek, spans, change)
 }
 

@@ -1,0 +1,253 @@
+//! `parse`: the bytes of a Converse request in, the internal form out, or one error that names the field.
+
+use super::content::{System, Turn, messages};
+use super::peek::text;
+use crate::chat::{ChatRequest, Effort, Json, ResponseFormat, Sampling, StreamOptions, Tool, ToolChoice};
+use crate::error::ApiError;
+use crate::surface::{Form, Peek};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    #[serde(default)]
+    messages: Vec<Turn>,
+    #[serde(default)]
+    system: Vec<System>,
+    #[serde(default)]
+    inference_config: Option<Inference>,
+    #[serde(default)]
+    tool_config: Option<ToolConfig>,
+    #[serde(default)]
+    output_config: Option<OutputConfig>,
+    #[serde(default)]
+    additional_model_request_fields: Option<BTreeMap<String, Json>>,
+    #[serde(default)]
+    request_metadata: Option<BTreeMap<String, String>>,
+    /// Concern how fast or where the answer is made, never what it says; `peek` has seen to their price.
+    #[serde(default, rename = "performanceConfig")]
+    _performance_config: Option<IgnoredAny>,
+    #[serde(default, rename = "serviceTier")]
+    _service_tier: Option<IgnoredAny>,
+    /// Everything else: fields that only Bedrock has.
+    #[serde(default)]
+    guardrail_config: Option<Json>,
+    #[serde(default)]
+    prompt_variables: Option<Json>,
+    #[serde(default)]
+    additional_model_response_field_paths: Option<Json>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Inference {
+    #[serde(default)]
+    max_tokens: Option<u32>,
+    #[serde(default)]
+    temperature: Option<f64>,
+    #[serde(default)]
+    top_p: Option<f64>,
+    #[serde(default)]
+    stop_sequences: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ToolConfig {
+    tools: Vec<WireTool>,
+    #[serde(default)]
+    tool_choice: Option<WireChoice>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireTool {
+    #[serde(default)]
+    tool_spec: Option<ToolSpec>,
+    #[serde(default)]
+    cache_point: Option<IgnoredAny>,
+    #[serde(default)]
+    system_tool: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ToolSpec {
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    input_schema: Schema,
+    #[serde(default)]
+    strict: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    json: Json,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireChoice {
+    #[serde(default)]
+    auto: Option<IgnoredAny>,
+    #[serde(default)]
+    any: Option<IgnoredAny>,
+    #[serde(default)]
+    tool: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OutputConfig {
+    #[serde(default)]
+    text_format: Option<TextFormat>,
+}
+
+#[derive(Deserialize)]
+struct TextFormat {
+    structure: Structure,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Structure {
+    json_schema: JsonSchema,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema {
+    schema: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+/// Reads a whole request for translation; `peek` is what was read of it before.
+pub fn parse(body: &[u8], peek: &Peek) -> Result<ChatRequest, ApiError> {
+    if let Form::Invoke(_) = peek.form {
+        let why = "InvokeModel's bodies are in the words of one model family and are passed only to it; use Converse";
+        return Err(ApiError::invalid(why));
+    }
+    let read: Request =
+        serde_json::from_str(text(body)?).map_err(|e| ApiError::invalid(format!("the request is malformed: {e}")))?;
+    let mut request = ChatRequest {
+        model: peek.model.clone(),
+        messages: messages(read.system, read.messages)?,
+        n: 1,
+        stream: peek.stream,
+        stream_options: StreamOptions { include_usage: true },
+        metadata: read.request_metadata.unwrap_or_default(),
+        ..ChatRequest::default()
+    };
+    if let Some(Inference { max_tokens, temperature, top_p, stop_sequences }) = read.inference_config {
+        request.max_tokens = max_tokens;
+        request.sampling = Sampling { temperature, top_p, ..Sampling::default() };
+        request.stop = stop_sequences.unwrap_or_default();
+    }
+    if let Some(config) = read.tool_config {
+        tools(config, &mut request)?;
+    }
+    if let Some(format) = read.output_config.and_then(|config| config.text_format) {
+        request.response_format = response_format(format)?;
+    }
+    for (name, value) in read.additional_model_request_fields.unwrap_or_default() {
+        additional(&name, value, &mut request)?;
+    }
+    let only_here = [
+        ("guardrailConfig", read.guardrail_config),
+        ("promptVariables", read.prompt_variables),
+        ("additionalModelResponseFieldPaths", read.additional_model_response_field_paths),
+    ];
+    for (name, value) in only_here {
+        if let Some(value) = value {
+            request.keep_dialect_only(name, value);
+        }
+    }
+    Ok(request)
+}
+
+fn tools(config: ToolConfig, request: &mut ChatRequest) -> Result<(), ApiError> {
+    for (at, tool) in config.tools.into_iter().enumerate() {
+        match (tool.tool_spec, tool.cache_point, tool.system_tool) {
+            (Some(ToolSpec { name, description, input_schema, strict }), None, None) => {
+                let schema = input_schema.json;
+                request.tools.push(Tool { name, description, schema, strict, cache_point: false });
+            }
+            (None, Some(_), None) => {
+                if let Some(tool) = request.tools.last_mut() {
+                    tool.cache_point = true;
+                }
+            }
+            _ => {
+                let place = format!("toolConfig.tools[{at}]");
+                let why = format!("{place}: only toolSpec and cachePoint can be translated for this model");
+                return Err(ApiError::unsupported(place.as_str(), why));
+            }
+        }
+    }
+    let choice = config.tool_choice.map(|WireChoice { auto, any, tool }| match (auto, any, tool) {
+        (_, _, Some(Named { name })) => ToolChoice::Named(name),
+        (_, Some(_), None) => ToolChoice::Required,
+        _ => ToolChoice::Auto,
+    });
+    request.tool_choice = choice;
+    Ok(())
+}
+
+fn response_format(format: TextFormat) -> Result<ResponseFormat, ApiError> {
+    let JsonSchema { schema, name, description } = format.structure.json_schema;
+    let place = "outputConfig.textFormat.structure.jsonSchema.schema";
+    let schema = Json::parse(&schema)
+        .map_err(|e| ApiError::invalid(format!("{place} is not well-formed JSON: {e}")).param(place))?;
+    Ok(ResponseFormat::JsonSchema {
+        name: name.unwrap_or_else(|| "answer".to_owned()),
+        description,
+        schema,
+        strict: true,
+    })
+}
+
+/// Fields of the model itself: those with a counterpart in the internal form are translated, the others only a Bedrock
+/// target can take.
+fn additional(name: &str, value: Json, request: &mut ChatRequest) -> Result<(), ApiError> {
+    let read: Value = serde_json::from_str(value.get())
+        .map_err(|e| ApiError::invalid(format!("additionalModelRequestFields.{name}: {e}")))?;
+    let whole = |value: &Value| value.as_u64().and_then(|value| u32::try_from(value).ok());
+    let only =
+        |object: &Value, member: &str| object.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(member));
+    let effort = |text: Option<&str>| match text {
+        Some("minimal") => Some(Effort::Minimal),
+        Some("low") => Some(Effort::Low),
+        Some("medium") => Some(Effort::Medium),
+        Some("high") => Some(Effort::High),
+        _ => None,
+    };
+    let top_k = match name {
+        "top_k" | "topK" | "k" => whole(&read),
+        "inferenceConfig" if only(&read, "topK") => whole(&read["topK"]),
+        _ => None,
+    };
+    let thinks = match (name, read["type"].as_str()) {
+        ("thinking" | "reasoning_config", Some("enabled")) => whole(&read["budget_tokens"]).map(Effort::Tokens),
+        ("thinking" | "reasoning_config" | "reasoningConfig", Some("disabled")) => Some(Effort::Off),
+        ("reasoningConfig", Some("enabled")) => effort(read["maxReasoningEffort"].as_str()),
+        ("reasoning_effort", _) => effort(read.as_str()),
+        _ => None,
+    };
+    match (top_k, thinks) {
+        (Some(k), _) => request.sampling.top_k = Some(k),
+        (None, Some(effort)) => request.effort = Some(effort),
+        (None, None) => request.keep_dialect_only(&format!("additionalModelRequestFields.{name}"), value),
+    }
+    Ok(())
+}
