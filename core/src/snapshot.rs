@@ -64,6 +64,8 @@ pub struct Facts {
     pub secrets: BTreeMap<String, BTreeSet<String>>,
     /// ConfigMaps: their content, or the last good one while they are missing.
     pub config_maps: BTreeMap<String, BTreeMap<String, String>>,
+    /// Those of the ConfigMaps that are missing.
+    pub stale_config_maps: BTreeSet<String>,
     /// Prices and token bounds: the shipped catalog with the operator's own word over it.
     pub catalog: Catalog,
 }
@@ -74,6 +76,7 @@ impl Default for Facts {
             mode: Mode::default(),
             secrets: BTreeMap::new(),
             config_maps: BTreeMap::new(),
+            stale_config_maps: BTreeSet::new(),
             catalog: Catalog::shipped().clone(),
         }
     }

@@ -49,6 +49,21 @@ pub struct Route {
     /// Rates that every request must fit into.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
+    /// What is put before every conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<Prompt>,
+}
+
+/// Text put before every conversation; at least one part is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prompt {
+    /// System sections, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<String>,
+    /// A user's turn before the client's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// A limit on the rate of requests, of tokens or of both.

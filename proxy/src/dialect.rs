@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tollway_core::spend::Usage;
+use tollway_core::table::Prompt;
 
 pub const ROUTE: HeaderName = HeaderName::from_static("x-tollway-route");
 pub const TARGET: HeaderName = HeaderName::from_static("x-tollway-target");
@@ -62,6 +63,20 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::peek(body),
             Self::Bedrock(_) => bedrock::peek(path, body),
+        }
+    }
+
+    /// The request with a route's own text before the conversation.
+    ///
+    /// # Errors
+    /// This way of asking has no place for it.
+    pub fn prepend(self, body: &Bytes, prompt: &Prompt) -> Result<Bytes, ApiError> {
+        match self {
+            Self::OpenAi => Ok(openai::prepend(body, prompt)),
+            Self::Bedrock(Api::Converse) => Ok(bedrock::prepend(body, prompt)),
+            Self::Bedrock(Api::Invoke) => Err(ApiError::invalid(
+                "this route puts text of its own before the conversation, which InvokeModel has no place for: use Converse",
+            )),
         }
     }
 

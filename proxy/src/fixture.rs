@@ -34,6 +34,7 @@ pub fn route(targets: BTreeMap<String, Target>, order: Vec<&str>) -> Route {
         budgets: vec![],
         auth: None,
         rate_limits: vec![],
+        system: None,
     }
 }
 

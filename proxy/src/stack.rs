@@ -118,10 +118,20 @@ async fn serve(
     } else {
         auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?
     };
+    let input_tokens = peek.size.text_bytes / 4;
+    // The route's own text goes before the client's here, so that limits, bounds and every target count and see it.
+    let (body, peek) = match &route.system {
+        None => (body, peek),
+        Some(prompt) => {
+            let body = dialect.prepend(&body, prompt)?;
+            let peek = dialect.peek(head.uri.path(), &body)?;
+            (body, peek)
+        }
+    };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
     limit(state, route, &caller, &peek, entry)?;
     // The first rule that matches decides; the draw spreads requests over its split.
-    let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens: peek.size.text_bytes / 4 };
+    let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
     let order = select::order(rule, fastrand::u64(..));
     entry.client = caller.client;

@@ -2,6 +2,7 @@
 
 pub mod bedrock;
 mod edits;
+mod members;
 mod node;
 pub mod openai;
 

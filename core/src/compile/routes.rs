@@ -5,14 +5,15 @@ use crate::{
     manifest::FieldError,
     snapshot::Facts,
     spend::{Price, catalog},
-    table::{self, Auth, Provider},
+    table::{self, Auth, Prompt, Provider},
     validate::{Route, Target},
     wire,
 };
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
-    let Route { models: _, targets, rules, defaults, retry, circuit_breaker, timeouts, auth, rate_limits } = route;
+    let Route { models: _, targets, rules, defaults, retry, circuit_breaker, timeouts, auth, rate_limits, system } =
+        route;
     for target in targets {
         if let Provider::OpenAi(table::OpenAi { api_key: Some(secret), .. }) = &target.provider {
             let path = format!("spec.targets[{}].openai.apiKey.secretRef", target.at);
@@ -22,8 +23,10 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     if let Some(Auth::ApiKeys { secret, .. }) = auth {
         verdict.unresolved.extend(missing(facts, secret, None, "spec.auth.apiKeys.secretRef".to_owned()));
     }
+    let system = system.as_ref().and_then(|map| prompt(map, facts, verdict));
+    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM)];
     table::Route {
-        requires: (!rate_limits.is_empty()).then(|| wire::RATE_LIMITS.to_owned()).into_iter().collect(),
+        requires: requires.into_iter().flatten().map(str::to_owned).collect(),
         targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
         rules: rules.clone(),
         defaults: defaults.clone(),
@@ -33,7 +36,34 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         budgets: Vec::new(),
         auth: auth.clone(),
         rate_limits: rate_limits.clone(),
+        system,
     }
+}
+
+/// The bundle in a ConfigMap: `system` first, then every other key in order but `user`, which is a turn of its own. Blank ones say nothing.
+fn prompt(map: &str, facts: &Facts, verdict: &mut Verdict) -> Option<Prompt> {
+    let path = "spec.system.configMapRef";
+    let content = facts.config_maps.get(map);
+    let gone = match content {
+        None => Some("requests go without its sections"),
+        Some(_) if facts.stale_config_maps.contains(map) => Some("its last content stays in force"),
+        Some(_) => None,
+    };
+    if let Some(consequence) = gone {
+        let message = format!("ConfigMap {map} does not exist, {consequence}: create it");
+        verdict.unresolved.push(FieldError::new(path, message));
+    }
+    let content = content?;
+    let said = |key: &str| content.get(key).map(|text| text.trim()).filter(|text| !text.is_empty()).map(str::to_owned);
+    let others = content.keys().filter(|key| !["system", "user"].contains(&key.as_str()));
+    let system: Vec<String> = said("system").into_iter().chain(others.filter_map(|key| said(key))).collect();
+    let prompt = Prompt { system, user: said("user") };
+    if prompt == Prompt::default() && gone.is_none() {
+        verdict
+            .unresolved
+            .push(FieldError::new(path, format!("ConfigMap {map} has no text: add the key system or user")));
+    }
+    (prompt != Prompt::default()).then_some(prompt)
 }
 
 /// The model that a target's price goes by.

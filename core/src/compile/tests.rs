@@ -223,3 +223,29 @@ fn budgets_bind_by_name_by_label_or_everything() {
     let verdict = &verdicts[&Id::new(Kind::CostBudget, "named")];
     assert_eq!((verdict.not_found.len(), verdict.binds.as_slice()), (1, &["a".to_owned()][..]));
 }
+
+#[test]
+fn a_bundle_is_resolved_in_order_and_outlives_its_config_map() {
+    let route = route("r", "m").replace("  rules:", "  system: {configMapRef: {name: bot}}\n  rules:");
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: bot}\ndata: {user: hi, zebra: last, system: 'be kind\n\n', alpha: first, blank: ' '}";
+    let documents = [route.clone(), map.to_owned()];
+    let good = folder(&documents);
+    let (table, verdicts) = compile(&good.snapshot, &good.facts);
+    let prompt = table.routes["r"].system.clone().unwrap();
+    assert_eq!(
+        (prompt.system.as_slice(), prompt.user.as_deref()),
+        (&["be kind".to_owned(), "first".to_owned(), "last".to_owned()][..], Some("hi"))
+    );
+    assert_eq!(table.routes["r"].requires, [crate::wire::SYSTEM]);
+    let fields = |verdicts: &Verdicts| -> Vec<String> {
+        verdicts[&Id::new(Kind::ModelRoute, "r")].unresolved.iter().map(|e| e.field.clone()).collect()
+    };
+    assert_eq!(fields(&verdicts), ["spec.targets[1].openai.apiKey.secretRef"]);
+    let without = folder_after(std::slice::from_ref(&route), &good.remember(&verdicts));
+    let (kept, verdicts) = compile(&without.snapshot, &without.facts);
+    assert_eq!(kept, table);
+    assert_eq!(fields(&verdicts)[1], "spec.system.configMapRef");
+    let never = folder(&[route]);
+    let (table, verdicts) = compile(&never.snapshot, &never.facts);
+    assert_eq!((table.routes["r"].system.as_ref(), fields(&verdicts).len()), (None, 2));
+}

@@ -61,7 +61,12 @@ impl Folder {
     pub fn read(files: &BTreeMap<String, String>, last: &LastGood) -> Self {
         let mut folder = Self {
             snapshot: Snapshot::default(),
-            facts: Facts { mode: Mode::Standalone, config_maps: last.config_maps.clone(), ..Facts::default() },
+            facts: Facts {
+                mode: Mode::Standalone,
+                config_maps: last.config_maps.clone(),
+                stale_config_maps: last.config_maps.keys().cloned().collect(),
+                ..Facts::default()
+            },
             secrets: BTreeMap::new(),
             errors: Vec::new(),
             sources: BTreeMap::new(),
@@ -140,7 +145,7 @@ impl Folder {
             ("v1", None) if kind == "Secret" => {
                 wrong.extend(companions::secret(&value, &mut self.secrets, &mut self.facts.secrets));
             }
-            ("v1", None) if kind == "ConfigMap" => wrong.extend(companions::config_map(&value, &mut self.facts.config_maps)),
+            ("v1", None) if kind == "ConfigMap" => wrong.extend(companions::config_map(&value, &mut self.facts)),
             (tollway_crds::API_VERSION, Some(kind)) => {
                 // What is wrong around the spec belongs to the resource, as long as it can be told which one that is.
                 let named = value["metadata"]["name"].as_str().filter(|_| !wrong.iter().any(|e| e.field == "metadata.name"));

@@ -31,7 +31,10 @@ pub fn model_route(
     let accepted = accepted(verdict);
     let resolved = match verdict.unresolved.as_slice() {
         [] => yes("Resolved", "every reference leads to something"),
-        missing => no("SecretNotFound", listed(missing)),
+        missing if missing.iter().any(|error| error.field.ends_with("secretRef")) => {
+            no("SecretNotFound", listed(missing))
+        }
+        missing => no("ConfigMapNotFound", listed(missing)),
     };
     let programmed = programmed(verdict, seen);
     let ready = match [&accepted, &resolved, &programmed].into_iter().find(|c| c.holds == Holds::No) {

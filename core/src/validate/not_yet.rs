@@ -50,7 +50,6 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
         "tokens are not checked yet; use apiKeys",
     );
     found.ignore("spec.cache".to_owned(), spec.cache.is_some(), "nothing is cached yet");
-    found.ignore("spec.system".to_owned(), spec.system.is_some(), "prompt sections are not added yet");
     for (at, target) in spec.targets.iter().enumerate() {
         found.ignore(
             format!("spec.targets[{at}]"),

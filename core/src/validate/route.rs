@@ -36,6 +36,8 @@ pub struct Route {
     pub auth: Option<Auth>,
     /// Rates that every request must fit into.
     pub rate_limits: Vec<RateLimit>,
+    /// ConfigMap with what is put before every conversation.
+    pub system: Option<String>,
 }
 
 /// A checked target.
@@ -65,7 +67,7 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
         timeouts,
         rate_limits,
         cache,
-        system: _,
+        system,
         auth,
     } = spec;
     let targets = targets_of(targets, context, errors);
@@ -80,6 +82,7 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
         timeouts: waits(timeouts.clone().unwrap_or_default(), errors),
         auth: auth.as_ref().and_then(|a| callers(a, errors)),
         rate_limits: limits(rate_limits, errors),
+        system: system.as_ref().map(|system| system.config_map_ref.name.0.clone()),
         targets,
         rules,
     }

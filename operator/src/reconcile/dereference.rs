@@ -4,7 +4,7 @@ use crate::index::Space;
 use crate::publish::Secrets;
 use crate::term::Term;
 use crate::watch::objects::{Reference, Source};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tollway_core::snapshot::{Facts, Mode};
 
 /// What was found.
@@ -32,19 +32,25 @@ pub async fn dereference(term: &Term, space: &Space) -> Found {
     let (catalog, revision) = term.prices.catalog().await;
     let facts = Facts { mode: Mode::Cluster, catalog: (*catalog).clone(), ..Facts::default() };
     let mut found = Found { facts, secrets: Secrets::new(), revision };
-    for (Reference { source, name, .. }, content) in term.objects.resolve(namespace, &wanted).await {
+    let resolved = term.objects.resolve(namespace, &wanted).await;
+    for (name, content) in term.objects.last_good(namespace, &wanted, &resolved) {
+        found.facts.config_maps.insert(name.clone(), text(&content.data));
+        found.facts.stale_config_maps.insert(name);
+    }
+    for (Reference { source, name, .. }, content) in resolved {
         found.revision = found.revision.max(content.resource_version);
         match source {
             Source::Secret => {
                 found.facts.secrets.insert(name.clone(), content.data.keys().cloned().collect());
                 found.secrets.insert(name, content.data.clone());
             }
-            Source::ConfigMap => {
-                let text =
-                    |(key, value): (&String, &Vec<u8>)| Some((key.clone(), String::from_utf8(value.clone()).ok()?));
-                found.facts.config_maps.insert(name, content.data.iter().filter_map(text).collect());
-            }
+            Source::ConfigMap => _ = found.facts.config_maps.insert(name, text(&content.data)),
         }
     }
     found
+}
+
+/// The keys of a ConfigMap whose content is text.
+fn text(data: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    data.iter().filter_map(|(key, value)| Some((key.clone(), String::from_utf8(value.clone()).ok()?))).collect()
 }

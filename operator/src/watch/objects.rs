@@ -54,6 +54,8 @@ type Answer = Option<Option<Arc<Content>>>;
 pub struct Objects {
     client: Client,
     watched: Mutex<HashMap<Reference, Watched>>,
+    /// What ConfigMaps held when they were last there.
+    last: Mutex<HashMap<Reference, Arc<Content>>>,
     /// Namespaces with an object that changed.
     pub changed: Arc<Dirty<String>>,
 }
@@ -72,7 +74,7 @@ impl Drop for Watched {
 impl Objects {
     /// Watches nothing yet.
     pub fn new(client: Client) -> Objects {
-        Objects { client, watched: Mutex::default(), changed: Arc::default() }
+        Objects { client, watched: Mutex::default(), last: Mutex::default(), changed: Arc::default() }
     }
 
     /// Watches exactly these objects of the namespace from now on, and says what each holds; an object that does not exist is not in the answer.
@@ -94,6 +96,21 @@ impl Objects {
             }
         }
         out
+    }
+
+    /// What these ConfigMaps held when they were last there, for those that `found` lacks; what nobody names any more is forgotten.
+    pub fn last_good(
+        &self,
+        namespace: &str,
+        wanted: &BTreeSet<Reference>,
+        found: &BTreeMap<Reference, Arc<Content>>,
+    ) -> BTreeMap<String, Arc<Content>> {
+        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        last.retain(|reference, _| reference.namespace != namespace || wanted.contains(reference));
+        let maps = found.iter().filter(|(reference, _)| reference.source == Source::ConfigMap);
+        last.extend(maps.map(|(reference, content)| (reference.clone(), content.clone())));
+        let missing = last.iter().filter(|(held, _)| held.namespace == namespace && !found.contains_key(held));
+        missing.map(|(reference, content)| (reference.name.clone(), content.clone())).collect()
     }
 
     fn follow(&self, namespace: &str, wanted: &BTreeSet<Reference>) -> Vec<(Reference, watch::Receiver<Answer>)> {

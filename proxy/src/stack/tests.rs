@@ -4,6 +4,7 @@ mod answers;
 mod faults;
 mod limits;
 mod money;
+mod prompts;
 mod rates;
 mod streams;
 

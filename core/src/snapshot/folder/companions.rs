@@ -1,6 +1,7 @@
 //! What stands beside resources in a folder: the head of every manifest, v1 Secrets, v1 ConfigMaps.
 
 use crate::manifest::FieldError;
+use crate::snapshot::Facts;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +118,7 @@ pub fn secret(
 }
 
 /// Adds a v1 ConfigMap.
-pub fn config_map(manifest: &Value, maps: &mut BTreeMap<String, BTreeMap<String, String>>) -> Vec<FieldError> {
+pub fn config_map(manifest: &Value, facts: &mut Facts) -> Vec<FieldError> {
     let mut wrong = unknown(manifest, &["data", "binaryData", "immutable"]);
     let mut data = BTreeMap::new();
     for (key, value) in manifest["data"].as_object().into_iter().flatten() {
@@ -127,7 +128,8 @@ pub fn config_map(manifest: &Value, maps: &mut BTreeMap<String, BTreeMap<String,
         }
     }
     if let Some(name) = manifest["metadata"]["name"].as_str() {
-        maps.insert(name.to_owned(), data);
+        facts.stale_config_maps.remove(name);
+        facts.config_maps.insert(name.to_owned(), data);
     }
     wrong
 }
