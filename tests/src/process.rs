@@ -19,22 +19,26 @@ pub use binary::{path, workspace};
 pub use operator::Operator;
 pub use proxy::Proxy;
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{scratch, wait};
 
-/// A port of the loopback that nothing listens on. Below the range from which the system takes local ports for outgoing
-/// connections, so that none of those takes it before the program asked for it.
+/// A port of the loopback that nothing listens on, and that this test run was not given before. Below the range from which the
+/// system takes local ports for outgoing connections, so that none of those takes it before the program asked for it.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = fastrand::u16(20_000..32_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && given.insert(port) {
             return port;
         }
     }

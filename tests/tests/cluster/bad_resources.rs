@@ -15,10 +15,8 @@ async fn a_broken_route_says_why_and_its_last_good_version_serves_on() {
     cluster.kubectl(["wait", "--timeout=60s", "--for=condition=Programmed", "modelroute", "--all", "-n", &namespace]);
 
     // Neither can be judged by the API server's own rules.
-    let broken = split_route("fork", 0, 1).replace(
-        "  rules:",
-        "  retry: {backoff: {base: 9s, max: 1s}}\n  rateLimits: [{per: User, requests: 9}]\n  rules:",
-    );
+    let broken = split_route("fork", 0, 1)
+        .replace("  rules:", "  retry: {backoff: {base: 9s, max: 1s}}\n  timeouts: {connect: 2h}\n  rules:");
     cluster.apply_text(&namespace, &broken);
     let condition = |kind: &str, field: &str| {
         let path = format!("jsonpath={{.status.conditions[?(@.type==\"{kind}\")].{field}}}");
@@ -27,7 +25,7 @@ async fn a_broken_route_says_why_and_its_last_good_version_serves_on() {
     wait::until("the route to say that it is broken", async || (condition("Ready", "status") == "False").then_some(()))
         .await;
     let told = format!("{} {}", condition("Accepted", "message"), condition("ResolvedRefs", "message"));
-    assert!(told.contains("rateLimits"), "what is not supported is named: {told}");
+    assert!(told.contains("timeouts.connect"), "every mistake is told: {told}");
     assert!(told.contains("backoff"), "every mistake is told: {told}");
 
     for restart in [false, true] {
