@@ -12,7 +12,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A call to the API server failed.
-    #[error("{at}: {source}")]
+    #[error("{at}: {}", brief(.source))]
     Api {
         /// Which object.
         at: String,
@@ -35,4 +35,12 @@ pub enum Error {
 /// Names the object that a call was about.
 pub fn api(at: String) -> impl FnOnce(kube::Error) -> Error {
     move |source| Error::Api { at, source: Box::new(source) }
+}
+
+/// What the API server said in words, without the rest of its answer.
+pub fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }

@@ -4,8 +4,9 @@
 //! Two replicas can both believe that they lead for a moment. Every ledger write is a compare-and-swap on the object's
 //! resourceVersion, so the worst that two leaders do is to make each other read again.
 
+use crate::error::brief;
 use kube::Client;
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,6 +19,8 @@ const DURATION: u64 = 6;
 const GRACE: u64 = 4;
 /// Pause after a failed call to the API server.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Of failures in a row, each so-manieth is told.
+const TOLD: u64 = 20;
 
 /// Whether this replica leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub async fn elect(
 
 /// A manager of the Lease, as soon as the API server lets it be read or made.
 async fn campaign(client: &Client, namespace: &str, identity: &str, role: &watch::Sender<Role>) -> LeaseManager {
+    let mut failures = 0_u64;
     loop {
         let built = LeaseManagerBuilder::new(client.clone(), LEASE)
             .with_namespace(namespace)
@@ -79,8 +83,16 @@ async fn campaign(client: &Client, namespace: &str, identity: &str, role: &watch
                 });
                 return manager;
             }
-            Err(error) => tracing::warn!(%error, namespace, lease = LEASE, "lease not available; trying again"),
+            Err(error) if failures.is_multiple_of(TOLD) => {
+                let error = match &error {
+                    LeaseManagerError::KubeError(error) => brief(error),
+                    other => other.to_string(),
+                };
+                tracing::warn!(error, namespace, lease = LEASE, "lease not available; trying again");
+            }
+            Err(_) => {}
         }
+        failures += 1;
         tokio::time::sleep(PAUSE).await;
     }
 }

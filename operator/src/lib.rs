@@ -15,6 +15,7 @@
 //! | own namespace | secrets | get, create, update (`tollway-operator-tls`) |
 //! | own namespace | configmaps | patch (`tollway-ca`), list, watch (the one of `--catalog-configmap`) |
 //! | cluster | tokenreviews (authentication.k8s.io) | create |
+//! | cluster | namespaces | create (optional: its own, when it is missing) |
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -25,6 +26,7 @@ pub mod dirty;
 pub mod error;
 pub mod events;
 pub mod grpc;
+mod home;
 pub mod index;
 pub mod leader;
 pub mod ledger;

@@ -7,7 +7,7 @@ use crate::grpc::{self, Control};
 use crate::leader::{self, Role};
 use crate::metrics::Metrics;
 use crate::term::{Setting, Term};
-use crate::{admin, error::Error, tls};
+use crate::{admin, error::Error, home, tls};
 use anyhow::Context;
 use kube::Client;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let instance = identity();
     let (notes, publish_notes) = Notes::new(client.clone(), instance.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, %instance, listen = %grpc.local_addr()?, admin = %admin.local_addr()?, "starting");
+    home::settle(&client, &namespace).await;
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(stop_at_signal(stop)?);
@@ -121,7 +122,7 @@ async fn certificate(settings: &Run, client: &Client, namespace: &str) -> Result
     loop {
         match tls::from_secret(client, namespace, &names, jiff::Timestamp::now()).await {
             Err(error @ Error::Api { .. }) => {
-                tracing::warn!(%error, "no certificate yet; trying again: does the namespace exist?");
+                tracing::warn!(%error, "no certificate yet; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
             other => return other,

@@ -24,3 +24,15 @@ async fn the_second_operator_takes_over_when_the_leader_is_killed() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_whose_namespace_is_missing_makes_it() {
+    let cluster = Cluster::shared().await;
+    let namespace = format!("made-{:08x}", fastrand::u32(..));
+    let watched = cluster.namespace("watched").await;
+    let mut operator =
+        Operator::replica(cluster, &namespace, |program| program.arg(format!("--watch-namespace={watched}")));
+    operator.ready().await;
+    operator.fetch_ca(cluster).await;
+    assert!(cluster.kubectl(["get", "namespace", &namespace]).contains(&namespace));
+}
