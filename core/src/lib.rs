@@ -13,6 +13,8 @@
 //! | [`wire`] | a table; bytes with a digest, and back, route by route |
 //! | [`control`] | the messages between operator and proxy |
 //! | [`spend`] | usage and prices; costs, grants and settlements, as pure state machines |
+//! | [`rate`] | a limit on a rate, its state and a moment; whether so much may go out |
+//! | [`classify`] | the text of a prompt; the class that rules go by |
 //! | [`status`] | verdicts and what proxies saw; conditions with reasons, on the resources |
 //!
 //! The operator runs the first five for every namespace and serves the result; a standalone proxy runs them over a folder. `proxy/src/stack.rs`
@@ -20,6 +22,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod classify;
 pub mod compile;
 pub mod control;
 pub mod manifest;

@@ -234,6 +234,14 @@ pub struct Rule {
     pub fallback: Vec<String>,
 }
 
+impl Route {
+    /// Whether any rule asks for the class of a prompt.
+    #[must_use]
+    pub fn asks_for_class(&self) -> bool {
+        self.rules.iter().flat_map(|rule| &rule.when).any(|condition| matches!(condition, Condition::Prompt(_)))
+    }
+}
+
 impl Rule {
     /// Names of the targets a request of this rule may go to.
     pub fn targets(&self) -> impl Iterator<Item = &str> {
@@ -255,6 +263,8 @@ pub enum Condition {
     },
     /// The request's user is one of these.
     User(Vec<String>),
+    /// The client's last message is of this class.
+    Prompt(PromptClass),
     /// Estimated input tokens (bytes / 4) lie in `min..=max`.
     InputTokens {
         /// At least.
@@ -262,6 +272,19 @@ pub enum Condition {
         /// At most.
         max: u64,
     },
+}
+
+/// Classes of prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PromptClass {
+    /// Source code is asked for or about.
+    Code,
+    /// Several steps of thought are needed.
+    Reasoning,
+    /// A short question with a short answer.
+    Simple,
+    /// Anything else.
+    General,
 }
 
 /// A target and its share.

@@ -1,7 +1,7 @@
 //! The table, a model name and the facts of a request in; the route, the rule and the targets in the order they are tried out.
 
 use http::HeaderMap;
-use tollway_core::table::{Condition, Route, Rule, Table};
+use tollway_core::table::{Condition, PromptClass, Route, Rule, Table};
 
 /// What rules may look at.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,8 @@ pub struct Facts<'a> {
     pub user: Option<&'a str>,
     /// Estimated: bytes of text / 4.
     pub input_tokens: u64,
+    /// What the prompt is about; absent where no rule asks, or the prompt cannot be read.
+    pub class: Option<PromptClass>,
 }
 
 /// Name of the route that answers to `model`: its own, else the one that claimed `*`. This proxy need not be able to serve it.
@@ -36,6 +38,7 @@ fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
             facts.headers.get_all(name).iter().any(|v| v.as_bytes() == value.as_bytes())
         }
         Condition::User(users) => facts.user.is_some_and(|user| users.iter().any(|u| u == user)),
+        Condition::Prompt(class) => facts.class == Some(*class),
         Condition::InputTokens { min, max } => (*min..=*max).contains(&facts.input_tokens),
     }
 }

@@ -26,6 +26,7 @@ use respond::Reply;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+use tollway_core::classify::classify;
 use tollway_core::spend::bounds;
 use tollway_core::table::Route;
 
@@ -131,7 +132,10 @@ async fn serve(
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
     limit(state, route, &caller, &peek, entry)?;
     // The first rule that matches decides; the draw spreads requests over its split.
-    let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens };
+    let parsed = OnceLock::new();
+    let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());
+    let class = class.flatten().map(|request| classify(&request.asked()));
+    let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens, class };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
     let order = select::order(rule, fastrand::u64(..));
     entry.client = caller.client;
@@ -139,7 +143,6 @@ async fn serve(
     let ends = entry.began + Duration::from_millis(route.timeouts.total_ms);
     let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
-    let parsed = OnceLock::new();
     let headers = &head.headers;
     let job =
         Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };

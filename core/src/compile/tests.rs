@@ -198,11 +198,11 @@ fn what_is_not_acted_on_yet_is_refused_or_left_out_by_name() {
     let (table, verdicts) = compiled(&[partly]);
     let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
     let fields: Vec<_> = verdict.ignored.iter().map(|e| e.field.as_str()).collect();
-    assert_eq!(fields, ["spec.targets[0]", "spec.rules[0].when.prompt"]);
+    assert_eq!(fields, ["spec.targets[0]"]);
     let rules = &table.routes["r"].rules;
     assert_eq!(
         (rules.len(), rules[0].split[0].target.as_str(), rules[0].fallback.len()),
-        (1, "local", 1),
+        (2, "local", 0),
         "the first fallback steps in"
     );
 }

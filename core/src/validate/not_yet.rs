@@ -6,7 +6,7 @@
 use crate::manifest::{FieldError, Spec};
 use tollway_crds::{
     CostBudgetSpec, ModelRouteSpec,
-    model_route::{LimitScope, Rule, Target},
+    model_route::{LimitScope, Target},
 };
 
 /// Fields that are not acted on yet.
@@ -34,11 +34,6 @@ pub fn serves_target(target: &Target) -> bool {
     target.anthropic.is_none() && target.agent_core.is_none() && target.sagemaker.is_none()
 }
 
-/// Whether a rule with these conditions is served.
-pub fn serves_rule(rule: &Rule) -> bool {
-    rule.when.as_ref().is_none_or(|when| when.prompt.is_none())
-}
-
 fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
     for (at, limit) in spec.rate_limits.iter().enumerate() {
         let global = limit.scope == Some(LimitScope::Global);
@@ -55,13 +50,6 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
             format!("spec.targets[{at}]"),
             !serves_target(target),
             "this provider is not served yet: the target is left out",
-        );
-    }
-    for (at, rule) in spec.rules.iter().enumerate() {
-        found.ignore(
-            format!("spec.rules[{at}].when.prompt"),
-            !serves_rule(rule),
-            "prompts are not classified yet: the rule is left out",
         );
     }
 }

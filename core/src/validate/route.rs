@@ -3,13 +3,13 @@
 use super::{
     Context, Errors,
     duration::{HOUR, MINUTE, SECOND},
-    not_yet, provider,
+    provider,
 };
 use crate::{
     spend::PricePart,
     table::{
-        Auth, CircuitBreaker, Condition, Defaults, LimitScope, Per, Provider, RateLimit, Retry, Rule, Timeouts,
-        Weighted,
+        Auth, CircuitBreaker, Condition, Defaults, LimitScope, Per, PromptClass, Provider, RateLimit, Retry, Rule,
+        Timeouts, Weighted,
     },
 };
 use std::collections::BTreeSet;
@@ -128,9 +128,7 @@ fn rules_of(spec: &ModelRouteSpec, rules: &[spec::Rule], served: &BTreeSet<&str>
         }
         let when = when.as_ref().map(|w| conditions(w, &format!("{path}.when"), errors)).unwrap_or_default();
         let name = name.as_ref().map_or_else(|| at.to_string(), |n| n.0.clone());
-        if not_yet::serves_rule(rule) {
-            checked.extend(served_rule(Rule { name, when, split: weights(split), fallback: plain(fallback) }, served));
-        }
+        checked.extend(served_rule(Rule { name, when, split: weights(split), fallback: plain(fallback) }, served));
     }
     checked
 }
@@ -155,6 +153,14 @@ fn conditions(when: &spec::When, path: &str, errors: &mut Errors) -> Vec<Conditi
         );
     }
     let mut conditions = Vec::new();
+    if let Some(spec::PromptMatch { class }) = prompt {
+        conditions.push(Condition::Prompt(match class {
+            spec::PromptClass::Code => PromptClass::Code,
+            spec::PromptClass::Reasoning => PromptClass::Reasoning,
+            spec::PromptClass::Simple => PromptClass::Simple,
+            spec::PromptClass::General => PromptClass::General,
+        }));
+    }
     for spec::HeaderMatch { name, value } in headers {
         conditions.push(Condition::Header { name: name.to_ascii_lowercase(), value: value.clone() });
     }

@@ -47,7 +47,7 @@ pub struct Weighted {
     validation = Rule::new("has(self.prompt) || has(self.headers) || has(self.user) || has(self.inputTokens)").message("a when needs at least one of prompt, headers, user and inputTokens; leave when out to match everything")
 )]
 pub struct When {
-    /// What the prompt is about, by a scorer over its text. Not acted on yet: the rule is left out and `Supported=False`.
+    /// What the prompt is about, by a scorer over its text. What is judged is the client's last message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<PromptMatch>,
     /// Request headers, each with exactly this value.

@@ -144,6 +144,20 @@ pub struct StreamOptions {
 }
 
 impl ChatRequest {
+    /// The text of the user's last turn.
+    #[must_use]
+    pub fn asked(&self) -> String {
+        let text = |block: &Block| match block {
+            Block::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let texts = |message: &Message| {
+            let texts: Vec<String> = message.content.iter().filter_map(text).collect();
+            (message.role == Role::User && !texts.is_empty()).then(|| texts.join("\n"))
+        };
+        self.messages.iter().rev().find_map(texts).unwrap_or_default()
+    }
+
     /// Puts `name` on the list of fields that only the client's own dialect has.
     pub fn keep_dialect_only(&mut self, name: &str, value: Json) {
         self.dialect_only.insert(name.to_owned(), value);

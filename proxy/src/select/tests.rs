@@ -13,7 +13,7 @@ fn rule_of(when: Vec<Condition>, split: &[(&str, u32)], fallback: &[&str]) -> Ru
 }
 
 fn facts(headers: &HeaderMap) -> Facts<'_> {
-    Facts { headers, user: Some("ann"), input_tokens: 100 }
+    Facts { headers, user: Some("ann"), input_tokens: 100, class: None }
 }
 
 #[test]
