@@ -246,12 +246,13 @@ async fn mistakes_are_boto3_exceptions() {
         {"do": "invoke_model", "modelId": PRO, "body": text},
         {"do": "invoke_model", "modelId": "pretend", "body": text},
         {"do": "invoke_model", "modelId": "any", "body": too_many},
+        {"do": "invoke_model", "modelId": PRO, "body": {"messages": hello()}, "performanceConfigLatency": "optimized"},
     ]);
     let seen = ask(&proxy, calls).await;
     let errors: Vec<_> = seen.iter().map(|seen| (seen["error"].as_str(), seen["status"].as_u64())).collect();
     let invalid = (Some("ValidationException"), Some(400));
     let missing = (Some("ResourceNotFoundException"), Some(404));
-    assert_eq!(errors, [missing, invalid, invalid, invalid, invalid, invalid, invalid], "{seen:?}");
+    assert_eq!(errors, [missing, invalid, invalid, invalid, invalid, invalid, invalid, invalid], "{seen:?}");
     let says = |at: usize, words: &str| {
         let message = seen[at]["message"].as_str().unwrap_or_default();
         assert!(message.contains(words), "{message:?} does not say {words:?}");

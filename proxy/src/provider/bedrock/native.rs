@@ -24,6 +24,7 @@ use tollway_core::table::{Bedrock, Route};
 
 const GUARDRAIL: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailidentifier");
 const GUARDRAIL_VERSION: HeaderName = HeaderName::from_static("x-amzn-bedrock-guardrailversion");
+const METADATA: HeaderName = HeaderName::from_static("x-amzn-bedrock-request-metadata");
 const TRACE: HeaderName = HeaderName::from_static("x-amzn-bedrock-trace");
 /// By which InvokeModel asks for dearer service, and the words that are no such ask.
 const SERVICE: [(HeaderName, &str); 2] = [
@@ -63,7 +64,7 @@ fn invoke_headers(client: &HeaderMap, target: &Bedrock) -> Result<HeaderMap, Api
         }
     }
     let mut headers = HeaderMap::new();
-    for name in [TRACE, GUARDRAIL, GUARDRAIL_VERSION] {
+    for name in [TRACE, METADATA, GUARDRAIL, GUARDRAIL_VERSION] {
         headers.extend(client.get(&name).map(|value| (name, value.clone())));
     }
     if let Some(guardrail) = &target.guardrail {

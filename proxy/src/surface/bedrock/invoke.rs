@@ -26,6 +26,8 @@ pub struct Family {
     pub bounds: &'static [&'static str],
     /// The name of the number of answers, where it can be chosen.
     pub count: Option<&'static str>,
+    /// The largest bound that every model of the family takes, where that is less than is usual.
+    pub most: u32,
 }
 
 const OPENAI: &[&str] = &["max_tokens", "max_completion_tokens"];
@@ -54,8 +56,9 @@ pub static MODEL_FAMILIES: [Family; 15] = [
         Some("textGenerationConfig"),
         &["maxTokenCount"],
         None,
-    ),
-    family(&["meta.llama"], &["prompt"], None, &["max_gen_len"], None),
+    )
+    .at_most(3_072),
+    family(&["meta.llama"], &["prompt"], None, &["max_gen_len"], None).at_most(2_048),
     family(&["mistral."], &["prompt", "messages"], None, &["max_tokens"], None),
     family(&["cohere.command-r", "cohere.command-a"], &["message", "messages"], None, &["max_tokens"], None),
     family(&["cohere.command"], &["prompt"], None, &["max_tokens"], Some("num_generations")),
@@ -75,10 +78,14 @@ const fn family(
     bounds: &'static [&'static str],
     count: Option<&'static str>,
 ) -> Family {
-    Family { ids, prompts, within, bounds, count }
+    Family { ids, prompts, within, bounds, count, most: u32::MAX }
 }
 
 impl Family {
+    const fn at_most(self, most: u32) -> Self {
+        Self { most, ..self }
+    }
+
     fn has_model(&self, model_id: &str) -> bool {
         // Of an ARN, the resource says the model.
         let name = model_id.rsplit('/').next().unwrap_or(model_id);
@@ -168,15 +175,14 @@ pub fn splice_invoke(body: &Bytes, invoke: &Invoke, model_id: &str, max_tokens: 
     })?;
     let text = text(body)?;
     let top = Object::read(text, "the body")?;
-    let bound = max_tokens.to_string();
     let bounds = |holder: &Object<'_>| -> Vec<(&'static str, String)> {
-        let said: Vec<_> = family.bounds.iter().filter(|name| holder.span(name).is_some()).collect();
-        let names = if said.is_empty() { family.bounds.first().into_iter().collect() } else { said };
-        names
-            .into_iter()
-            .filter(|name| holder.get(name) != Some(bound.as_str()))
-            .map(|name| (*name, bound.clone()))
-            .collect()
+        let is_said = family.bounds.iter().any(|name| holder.get(name).is_some());
+        // A client that said nothing gets an answer: the most that its model takes is less than what was reserved.
+        let bound = if is_said { max_tokens } else { max_tokens.min(family.most) }.to_string();
+        let there: Vec<_> = family.bounds.iter().filter(|name| holder.span(name).is_some()).collect();
+        let names = if there.is_empty() { family.bounds.first().into_iter().collect() } else { there };
+        let changed = names.into_iter().filter(|name| holder.get(name) != Some(bound.as_str()));
+        changed.map(|name| (*name, bound.clone())).collect()
     };
     let changes = match family.within {
         None => bounds(&top),

@@ -110,6 +110,8 @@ struct Named {
 struct OutputConfig {
     #[serde(default)]
     text_format: Option<TextFormat>,
+    #[serde(default)]
+    effort: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,8 +159,13 @@ pub fn parse(body: &[u8], peek: &Peek) -> Result<ChatRequest, ApiError> {
     if let Some(config) = read.tool_config {
         tools(config, &mut request)?;
     }
-    if let Some(format) = read.output_config.and_then(|config| config.text_format) {
-        request.response_format = response_format(format)?;
+    if let Some(OutputConfig { text_format, effort: said }) = read.output_config {
+        request.response_format = text_format.map(response_format).transpose()?.unwrap_or_default();
+        if let Some(said) = said {
+            let why = format!("outputConfig.effort: {said:?} has no translation; it can be low, medium or high");
+            let unknown = || ApiError::unsupported("outputConfig.effort", why);
+            request.effort = Some(effort(&said).ok_or_else(unknown)?);
+        }
     }
     for (name, value) in read.additional_model_request_fields.unwrap_or_default() {
         additional(&name, value, &mut request)?;
@@ -217,6 +224,16 @@ fn response_format(format: TextFormat) -> Result<ResponseFormat, ApiError> {
     })
 }
 
+fn effort(said: &str) -> Option<Effort> {
+    match said {
+        "minimal" => Some(Effort::Minimal),
+        "low" => Some(Effort::Low),
+        "medium" => Some(Effort::Medium),
+        "high" => Some(Effort::High),
+        _ => None,
+    }
+}
+
 /// Fields of the model itself: those with a counterpart in the internal form are translated, the others only a Bedrock
 /// target can take.
 fn additional(name: &str, value: Json, request: &mut ChatRequest) -> Result<(), ApiError> {
@@ -225,13 +242,6 @@ fn additional(name: &str, value: Json, request: &mut ChatRequest) -> Result<(), 
     let whole = |value: &Value| value.as_u64().and_then(|value| u32::try_from(value).ok());
     let only =
         |object: &Value, member: &str| object.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(member));
-    let effort = |text: Option<&str>| match text {
-        Some("minimal") => Some(Effort::Minimal),
-        Some("low") => Some(Effort::Low),
-        Some("medium") => Some(Effort::Medium),
-        Some("high") => Some(Effort::High),
-        _ => None,
-    };
     let top_k = match name {
         "top_k" | "topK" | "k" => whole(&read),
         "inferenceConfig" if only(&read, "topK") => whole(&read["topK"]),
@@ -240,8 +250,8 @@ fn additional(name: &str, value: Json, request: &mut ChatRequest) -> Result<(), 
     let thinks = match (name, read["type"].as_str()) {
         ("thinking" | "reasoning_config", Some("enabled")) => whole(&read["budget_tokens"]).map(Effort::Tokens),
         ("thinking" | "reasoning_config" | "reasoningConfig", Some("disabled")) => Some(Effort::Off),
-        ("reasoningConfig", Some("enabled")) => effort(read["maxReasoningEffort"].as_str()),
-        ("reasoning_effort", _) => effort(read.as_str()),
+        ("reasoningConfig", Some("enabled")) => read["maxReasoningEffort"].as_str().and_then(effort),
+        ("reasoning_effort", _) => read.as_str().and_then(effort),
         _ => None,
     };
     match (top_k, thinks) {

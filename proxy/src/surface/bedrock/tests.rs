@@ -177,6 +177,20 @@ fn every_family_has_its_bound_under_its_own_name() {
 }
 
 #[test]
+fn what_is_reserved_never_exceeds_what_a_model_takes() {
+    let said = |body: Value, max| {
+        let path = "/model/meta.llama3-8b/invoke";
+        let body = Bytes::from(body.to_string());
+        let Form::Invoke(invoke) = peek(path, &body).unwrap().form else { panic!("another form") };
+        let spliced = splice_invoke(&body, &invoke, "meta.llama3-8b", max).unwrap();
+        serde_json::from_slice::<Value>(&spliced).unwrap()["max_gen_len"].clone()
+    };
+    assert_eq!(said(json!({"prompt": ""}), 4096), 2048);
+    assert_eq!(said(json!({"prompt": "", "max_gen_len": null}), 4096), 2048);
+    assert_eq!(said(json!({"prompt": "", "max_gen_len": 4096}), 4096), 4096, "what the client says, the model judges");
+}
+
+#[test]
 fn bodies_without_a_bound_that_is_known_are_refused() {
     let text = json!({"prompt": ""});
     for (model, body, target) in [
