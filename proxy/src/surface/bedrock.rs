@@ -7,7 +7,7 @@
 //! same family.
 //!
 //! # What could escape the cap
-//! Fields that make an answer dearer than its target's price (faster or preferred service) and fields of the model that
+//! Fields that make an answer dearer than its target's price (faster or preferred service, tools that the service runs) and fields of the model that
 //! bound the output under another name are refused: the bound that money was reserved for must be the only one.
 
 mod call;

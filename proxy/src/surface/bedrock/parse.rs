@@ -1,6 +1,7 @@
 //! `parse`: the bytes of a Converse request in, the internal form out, or one error that names the field.
 
 use super::content::{System, Turn, messages};
+use super::edit::Object;
 use super::peek::text;
 use crate::chat::{ChatRequest, Effort, Json, ResponseFormat, Sampling, StreamOptions, Tool, ToolChoice};
 use crate::error::ApiError;
@@ -27,19 +28,20 @@ struct Request {
     additional_model_request_fields: Option<BTreeMap<String, Json>>,
     #[serde(default)]
     request_metadata: Option<BTreeMap<String, String>>,
-    /// Concern how fast or where the answer is made, never what it says; `peek` has seen to their price.
-    #[serde(default, rename = "performanceConfig")]
-    _performance_config: Option<IgnoredAny>,
-    #[serde(default, rename = "serviceTier")]
-    _service_tier: Option<IgnoredAny>,
-    /// Everything else: fields that only Bedrock has.
-    #[serde(default)]
-    guardrail_config: Option<Json>,
-    #[serde(default)]
-    prompt_variables: Option<Json>,
-    #[serde(default)]
-    additional_model_response_field_paths: Option<Json>,
 }
+
+/// Fields that are translated, or that concern only how fast the answer is made; `peek` has seen to their price.
+const KNOWN: [&str; 9] = [
+    "messages",
+    "system",
+    "inferenceConfig",
+    "toolConfig",
+    "outputConfig",
+    "additionalModelRequestFields",
+    "requestMetadata",
+    "performanceConfig",
+    "serviceTier",
+];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -170,15 +172,10 @@ pub fn parse(body: &[u8], peek: &Peek) -> Result<ChatRequest, ApiError> {
     for (name, value) in read.additional_model_request_fields.unwrap_or_default() {
         additional(&name, value, &mut request)?;
     }
-    let only_here = [
-        ("guardrailConfig", read.guardrail_config),
-        ("promptVariables", read.prompt_variables),
-        ("additionalModelResponseFieldPaths", read.additional_model_response_field_paths),
-    ];
-    for (name, value) in only_here {
-        if let Some(value) = value {
-            request.keep_dialect_only(name, value);
-        }
+    let top = Object::read(text(body)?, "the body")?;
+    for (name, value) in top.members().filter(|(name, value)| !KNOWN.contains(name) && *value != "null") {
+        let value = Json::parse(value).map_err(|e| ApiError::invalid(format!("{name}: {e}")).param(name))?;
+        request.keep_dialect_only(name, value);
     }
     Ok(request)
 }

@@ -77,7 +77,7 @@ fn peek_converse(call: &Call, body: &[u8]) -> Result<Peek, ApiError> {
         count.size.unbounded += 1;
     }
     let tools = match top.get("toolConfig").map(|text| Object::read(text, "toolConfig")).transpose()? {
-        Some(config) => config.get("tools").map_or(Ok(0), |tools| elements(tools, "toolConfig.tools"))?,
+        Some(config) => config.get("tools").map_or(Ok(0), tools)?,
         None => 0,
     };
     let size = Size { text_bytes: (body.len() as u64).saturating_sub(count.not_text), tools, ..count.size };
@@ -146,9 +146,22 @@ fn bounded_once(text: &str, place: &str, depth: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn elements(text: &str, place: &str) -> Result<u32, ApiError> {
-    let list: Vec<IgnoredAny> = serde_json::from_str(text).map_err(|e| not_a_list(place, &e))?;
-    Ok(u32::try_from(list.len()).unwrap_or(u32::MAX))
+/// The number of tools; those that the service runs itself have a price of their own.
+fn tools(text: &str) -> Result<u32, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Tool {
+        #[serde(default)]
+        system_tool: Option<IgnoredAny>,
+    }
+    let tools: Vec<Tool> = serde_json::from_str(text).map_err(|e| not_a_list("toolConfig.tools", &e))?;
+    if let Some(at) = tools.iter().position(|tool| tool.system_tool.is_some()) {
+        let place = format!("toolConfig.tools[{at}].systemTool");
+        let why =
+            format!("{place}: the service charges it apart from tokens, which no budget here counts; leave it out");
+        return Err(ApiError::unsupported(place.as_str(), why));
+    }
+    Ok(u32::try_from(tools.len()).unwrap_or(u32::MAX))
 }
 
 fn not_a_list(place: &str, error: &serde_json::Error) -> ApiError {

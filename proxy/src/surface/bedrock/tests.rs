@@ -104,6 +104,11 @@ fn what_would_escape_the_cap_is_refused_by_name() {
         (r#"{"additionalModelRequestFields":{"n":2}}"#, Code::UnsupportedField, "additionalModelRequestFields.n"),
         (r#"{"performanceConfig":{"latency":"optimized"}}"#, Code::UnsupportedField, "performanceConfig.latency"),
         (r#"{"serviceTier":{"type":"priority"}}"#, Code::UnsupportedField, "serviceTier.type"),
+        (
+            r#"{"toolConfig":{"tools":[{"toolSpec":{}},{"systemTool":{"name":"nova_grounding"}}]}}"#,
+            Code::UnsupportedField,
+            "toolConfig.tools[1].systemTool",
+        ),
         ("[]", Code::InvalidRequest, "the body"),
         ("", Code::InvalidRequest, "the body"),
         ("{}{}", Code::InvalidRequest, "the body"),
@@ -132,6 +137,17 @@ fn what_is_not_text_is_counted_apart() {
         let body = json!({"messages": [{"role": "user", "content": [{kind: {}}]}]}).to_string();
         assert_eq!(peek(CONVERSE, body.as_bytes()).unwrap().size.unbounded, 1, "{kind}");
     }
+}
+
+#[test]
+fn what_only_bedrock_has_is_kept_apart_and_never_dropped() {
+    let body =
+        br#"{"messages":[],"guardrailConfig":{},"promptVariables":null,"futureField":[1],"serviceTier":{"type":"flex"},
+        "additionalModelRequestFields":{"top_k":3,"anthropic_beta":[]}}"#;
+    let request = parse(body, &peek(CONVERSE, body).unwrap()).unwrap();
+    let kept: Vec<&str> = request.dialect_only.keys().map(String::as_str).collect();
+    assert_eq!(kept, ["additionalModelRequestFields.anthropic_beta", "futureField", "guardrailConfig"]);
+    assert_eq!(request.sampling.top_k, Some(3));
 }
 
 #[test]
