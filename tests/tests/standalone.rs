@@ -13,4 +13,5 @@ mod standalone {
     mod openai_client;
     mod quickstart;
     mod setup;
+    mod streams;
 }
