@@ -1,3 +1,5 @@
+//! Manifests in; tables, verdicts and their properties out.
+
 use super::*;
 use crate::{
     snapshot::{Folder, LastGood},

@@ -1,3 +1,5 @@
+//! Text and values in; resources, or every mistake with its place, out.
+
 use super::*;
 
 fn errors(kind: Kind, yaml: &str) -> Vec<String> {

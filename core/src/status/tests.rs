@@ -1,3 +1,5 @@
+//! Verdicts and observations in; the conditions they must make out.
+
 use super::*;
 use crate::{
     compile::{InForce, Unpriced, Verdict},

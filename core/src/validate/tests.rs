@@ -1,3 +1,5 @@
+//! Specs in; findings out, every mistake at once.
+
 use super::*;
 use crate::manifest::{Kind, documents, spec};
 

@@ -1,3 +1,5 @@
+//! Tables in and out of bytes, whole and damaged.
+
 use super::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! The generated YAML beside the types that it comes from.
+
 use super::all;
 use std::path::Path;
 

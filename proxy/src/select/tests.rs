@@ -1,3 +1,5 @@
+//! Rules and requests in; the targets they must lead to out.
+
 use super::*;
 use http::HeaderValue;
 use std::collections::BTreeMap;

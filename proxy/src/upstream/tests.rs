@@ -1,3 +1,5 @@
+//! Addresses in; which of them a policy lets through out.
+
 use super::*;
 
 async fn refusal(uri: &str, policy: Policy) -> String {

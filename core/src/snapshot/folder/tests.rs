@@ -1,3 +1,5 @@
+//! Folders with and without mistakes in; what stays in force out.
+
 use super::*;
 
 fn read(text: &str) -> Folder {

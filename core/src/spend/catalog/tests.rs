@@ -1,3 +1,5 @@
+//! Model ids, profiles and ARNs in; the prices and limits they must have out.
+
 use super::*;
 
 fn price_of(id: &str) -> Price {
