@@ -52,6 +52,17 @@ pub struct Route {
     /// What is put before every conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Prompt>,
+    /// How long answers are kept for the same request; absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// Cache of exact repetitions, in each proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// Age of an answer at most, milliseconds.
+    pub ttl_ms: u64,
 }
 
 /// Text put before every conversation; at least one part is not empty.

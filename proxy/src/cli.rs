@@ -85,6 +85,9 @@ struct ServeArgs {
     /// Largest request body accepted, in bytes.
     #[arg(long, env = "TOLLWAY_MAX_BODY", value_name = "BYTES", default_value_t = 20 * 1024 * 1024)]
     max_body: usize,
+    /// Bytes of memory for the answers of routes with a cache.
+    #[arg(long, env = "TOLLWAY_CACHE_SIZE", value_name = "BYTES", default_value_t = crate::cache::CAPACITY)]
+    cache_size: u64,
     /// Worker threads. Default: the cores of this machine, 4 at most.
     #[arg(long, env = "TOLLWAY_THREADS", value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
@@ -137,7 +140,7 @@ fn serve_standalone(args: StandaloneArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let ServeArgs { listen, admin, tls_cert, tls_key, max_body, threads, log, log_format } = args;
+    let ServeArgs { listen, admin, tls_cert, tls_key, max_body, cache_size, threads, log, log_format } = args;
     start_log(log, *log_format)?;
     let tls = tls_cert.clone().zip(tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
     ensure!(
@@ -145,7 +148,15 @@ fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result
         "--listen {listen} can be reached from other machines, and without TLS it would carry keys and prompts in the clear: \
          give --tls-cert and --tls-key, or listen on 127.0.0.1"
     );
-    let settings = Settings { source, state_dir, listen: *listen, admin: *admin, tls, max_body: *max_body };
+    let settings = Settings {
+        source,
+        state_dir,
+        listen: *listen,
+        admin: *admin,
+        tls,
+        max_body: *max_body,
+        cache_size: *cache_size,
+    };
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.map_or(cores.min(4), NonZeroUsize::get))

@@ -35,6 +35,7 @@ pub fn route(targets: BTreeMap<String, Target>, order: Vec<&str>) -> Route {
         auth: None,
         rate_limits: vec![],
         system: None,
+        cache: None,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod attempt;
 pub mod auth;
 pub mod body;
+pub mod cache;
 pub mod chat;
 pub mod circuit;
 pub mod cli;

@@ -43,6 +43,8 @@ pub struct Settings {
     /// Given: this is a gateway, which serves routes with `auth` only.
     pub tls: Option<TlsFiles>,
     pub max_body: usize,
+    /// Bytes of all answers kept.
+    pub cache_size: u64,
 }
 
 /// Where the table comes from.
@@ -70,7 +72,7 @@ struct Parts {
 /// A port in use, a state folder in use or not writable, a flag's file that cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let Settings { source, state_dir, listen, admin, tls, max_body } = settings;
+    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size } = settings;
     let mut signals = signals()?;
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -114,7 +116,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     tokio::spawn(admin::serve(admin_listener, Arc::new(page)));
     tracing::info!(listen = %listener.local_addr()?, %admin, ready = parts.live.load().is_some(), "serving");
 
-    let options = Options { body_limit: max_body, policy, gateway: tls.is_some(), ..Options::default() };
+    let options = Options { body_limit: max_body, policy, gateway: tls.is_some(), cache_size, ..Options::default() };
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).follow());
     }

@@ -7,6 +7,7 @@ use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
 use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
+use crate::cache::{Answers, CAPACITY, Sameness};
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
@@ -38,6 +39,7 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     pub targets: Targets,
     pub upstream: Upstream,
+    pub answers: Answers,
     pub aws: Aws,
     pub options: Options,
 }
@@ -53,11 +55,19 @@ pub struct Options {
     pub gateway: bool,
     /// Silence after which a stream's client hears that the answer still runs.
     pub keep_alive: Duration,
+    /// Bytes of all answers kept for routes with a cache.
+    pub cache_size: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { body_limit: 20 * 1024 * 1024, policy: Policy::Guarded, gateway: false, keep_alive: KEEP_ALIVE }
+        Self {
+            body_limit: 20 * 1024 * 1024,
+            policy: Policy::Guarded,
+            gateway: false,
+            keep_alive: KEEP_ALIVE,
+            cache_size: CAPACITY,
+        }
     }
 }
 
@@ -65,7 +75,17 @@ impl Proxy {
     #[must_use]
     pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, options: Options) -> Arc<Self> {
         let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
-        Arc::new(Self { live, ledger, metrics, targets, upstream: Upstream::default(), aws: Aws::new(), options })
+        let answers = Answers::new(options.cache_size);
+        Arc::new(Self {
+            live,
+            ledger,
+            metrics,
+            targets,
+            upstream: Upstream::default(),
+            answers,
+            aws: Aws::new(),
+            options,
+        })
     }
 }
 
@@ -138,7 +158,23 @@ async fn serve(
     let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens, class };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
     let order = select::order(rule, fastrand::u64(..));
+    // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
+    let place = route.cache.and_then(|cache| {
+        let (namespace, fingerprint) = (serving.table.namespace.as_str(), state.fingerprint.as_str());
+        let (rule, dialect, path) = (rule.name.as_str(), dialect.name(), head.uri.path());
+        let same =
+            Sameness { namespace, route: route_name, fingerprint, rule, dialect, path, caller: &caller, body: &body };
+        proxy.answers.place(Duration::from_millis(cache.ttl_ms), &head.headers, &same)
+    });
     entry.client = caller.client;
+    if let Some(place) = &place {
+        let kept = place.get();
+        state.meter.cache(kept.is_some());
+        if let Some(kept) = kept {
+            entry.target = Some(kept.target.clone());
+            return Ok(Reply::Kept { kept, dialect, stream: peek.stream });
+        }
+    }
     // Money is reserved, the request translated, sent and metered once an attempt; until the first byte another target may answer.
     let ends = entry.began + Duration::from_millis(route.timeouts.total_ms);
     let (id, began) = (entry.id.clone(), entry.began);
@@ -150,7 +186,7 @@ async fn serve(
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
-    Ok(Reply::of(answer, dialect, pace, &head.headers))
+    Ok(Reply::of(answer, dialect, pace, &head.headers, place))
 }
 
 /// Takes the request from the route's rates.

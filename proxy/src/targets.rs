@@ -30,6 +30,8 @@ pub struct TargetState {
 pub struct RouteState {
     pub meter: Arc<RouteMeter>,
     pub limits: Limits,
+    /// Digest of everything in the route, where its answers are kept.
+    pub fingerprint: String,
     targets: BTreeMap<String, Arc<TargetState>>,
 }
 
@@ -204,8 +206,10 @@ impl Targets {
                 (target_name.clone(), state)
             });
             let targets = targets.collect();
+            let bytes = route.cache.and_then(|_| serde_json::to_vec(route).ok());
+            let fingerprint = bytes.map(|bytes| tollway_core::wire::digest(&bytes)).unwrap_or_default();
             let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
-            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, targets }))
+            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, fingerprint, targets }))
         });
         Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
     }

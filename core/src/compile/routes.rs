@@ -12,8 +12,19 @@ use crate::{
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
-    let Route { models: _, targets, rules, defaults, retry, circuit_breaker, timeouts, auth, rate_limits, system } =
-        route;
+    let Route {
+        models: _,
+        targets,
+        rules,
+        defaults,
+        retry,
+        circuit_breaker,
+        timeouts,
+        auth,
+        rate_limits,
+        system,
+        cache,
+    } = route;
     for target in targets {
         if let Provider::OpenAi(table::OpenAi { api_key: Some(secret), .. }) = &target.provider {
             let path = format!("spec.targets[{}].openai.apiKey.secretRef", target.at);
@@ -37,6 +48,7 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         auth: auth.clone(),
         rate_limits: rate_limits.clone(),
         system,
+        cache: *cache,
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::manifest::{FieldError, Spec};
 use tollway_crds::{
     CostBudgetSpec, ModelRouteSpec,
-    model_route::{LimitScope, Target},
+    model_route::{CacheScope, LimitScope, Target},
 };
 
 /// Fields that are not acted on yet.
@@ -44,7 +44,8 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
         spec.auth.as_ref().is_some_and(|auth| auth.jwt.is_some()),
         "tokens are not checked yet; use apiKeys",
     );
-    found.ignore("spec.cache".to_owned(), spec.cache.is_some(), "nothing is cached yet");
+    let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
+    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
     for (at, target) in spec.targets.iter().enumerate() {
         found.ignore(
             format!("spec.targets[{at}]"),

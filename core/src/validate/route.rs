@@ -8,8 +8,8 @@ use super::{
 use crate::{
     spend::PricePart,
     table::{
-        Auth, CircuitBreaker, Condition, Defaults, LimitScope, Per, PromptClass, Provider, RateLimit, Retry, Rule,
-        Timeouts, Weighted,
+        Auth, Cache, CircuitBreaker, Condition, Defaults, LimitScope, Per, PromptClass, Provider, RateLimit, Retry,
+        Rule, Timeouts, Weighted,
     },
 };
 use std::collections::BTreeSet;
@@ -38,6 +38,8 @@ pub struct Route {
     pub rate_limits: Vec<RateLimit>,
     /// ConfigMap with what is put before every conversation.
     pub system: Option<String>,
+    /// How long answers are kept.
+    pub cache: Option<Cache>,
 }
 
 /// A checked target.
@@ -73,7 +75,6 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
     let targets = targets_of(targets, context, errors);
     let served: BTreeSet<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     let rules = rules_of(spec, rules, &served, errors);
-    cached(cache.as_ref(), errors);
     Route {
         models: models.iter().map(|m| m.0.clone()).collect(),
         defaults: defaults.as_ref().map(parameters).unwrap_or_default(),
@@ -83,6 +84,7 @@ pub fn check(spec: &ModelRouteSpec, context: Context<'_>, errors: &mut Errors) -
         auth: auth.as_ref().and_then(|a| callers(a, errors)),
         rate_limits: limits(rate_limits, errors),
         system: system.as_ref().map(|system| system.config_map_ref.name.0.clone()),
+        cache: cache.as_ref().map(|cache| cached(cache, errors)),
         targets,
         rules,
     }
@@ -235,10 +237,8 @@ fn limits(limits: &[spec::RateLimit], errors: &mut Errors) -> Vec<RateLimit> {
     limits.iter().enumerate().map(check).collect()
 }
 
-fn cached(cache: Option<&spec::Cache>, errors: &mut Errors) {
-    if let Some(cache) = cache {
-        errors.duration(&Some(cache.ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR);
-    }
+fn cached(cache: &spec::Cache, errors: &mut Errors) -> Cache {
+    Cache { ttl_ms: errors.duration(&Some(cache.ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR) }
 }
 
 fn callers(auth: &spec::Auth, errors: &mut Errors) -> Option<Auth> {

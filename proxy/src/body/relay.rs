@@ -2,6 +2,7 @@
 //! settlement at whatever end it comes to.
 
 use crate::access::Entry;
+use crate::cache::Recording;
 use crate::dialect::{COST, Dialect};
 use crate::error::ApiError;
 use crate::meter::{Metered, Money};
@@ -59,6 +60,8 @@ pub struct Running {
     pub source: Box<Source>,
     pub metered: Metered,
     pub entry: Entry,
+    /// Where the route keeps answers.
+    pub recording: Option<Recording>,
 }
 
 impl Relay {
@@ -81,6 +84,9 @@ impl Relay {
             let bytes = match running.source.poll_step(cx) {
                 Poll::Ready(Step::Bytes(bytes)) => {
                     (self.waiting, self.quiet) = (None, None);
+                    if let Some(recording) = &mut running.recording {
+                        recording.push(&bytes);
+                    }
                     bytes
                 }
                 Poll::Ready(Step::Failed(error)) if !running.source.is_complete() => {
@@ -143,7 +149,9 @@ impl Relay {
 
     /// The answer is complete: charge what it used.
     fn complete(&mut self) {
-        let Some(Running { source, metered, mut entry }) = self.running.take() else { return };
+        let Some(Running { source, metered, mut entry, recording }) = self.running.take() else { return };
+        // Its last bytes are on their way: the answer is whole.
+        recording.map(Recording::keep).unwrap_or_default();
         entry.usage = source.usage();
         entry.cost = metered.end(Attempt::Ok, entry.usage.map_or(Money::InFull, Money::Used));
         entry.outcome = Outcome::Ok;
@@ -156,7 +164,7 @@ impl Relay {
     /// The answer broke: one error event, no done marker, charged in full.
     fn cut(&mut self, attempt: Attempt, error: &ApiError) -> Bytes {
         let mut event = Vec::new();
-        if let Some(Running { source, metered, mut entry }) = self.running.take() {
+        if let Some(Running { source, metered, mut entry, recording: _ }) = self.running.take() {
             if !source.is_between_events() {
                 event.push(b'\n');
             }
@@ -171,10 +179,11 @@ impl Relay {
 /// The client left. The upstream is cancelled by dropping it, or read on for the usage where the route asks for that.
 impl Drop for Relay {
     fn drop(&mut self) {
-        let Some(Running { mut source, metered, entry }) = self.running.take() else { return };
+        let Some(Running { mut source, metered, entry, recording }) = self.running.take() else { return };
         // Clients close as soon as they have seen the done marker: then nothing is left to cancel.
         let mut entry = entry;
         if source.is_complete() {
+            recording.map(Recording::keep).unwrap_or_default();
             entry.usage = source.usage();
             entry.cost = metered.end(Attempt::Ok, entry.usage.map_or(Money::InFull, Money::Used));
             entry.outcome = Outcome::Ok;

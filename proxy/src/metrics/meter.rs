@@ -15,6 +15,7 @@ use tollway_core::table::{Provider, Target};
 const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
 const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+const CACHE: [&str; 2] = ["miss", "hit"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
@@ -24,11 +25,17 @@ pub struct RouteMeter {
     vectors: Arc<Vectors>,
     route: String,
     outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
+    cache: [OnceLock<IntCounter>; CACHE.len()],
 }
 
 impl RouteMeter {
     pub(super) fn new(vectors: &Arc<Vectors>, route: &str) -> Self {
-        Self { vectors: Arc::clone(vectors), route: route.to_owned(), outcomes: Default::default() }
+        Self {
+            vectors: Arc::clone(vectors),
+            route: route.to_owned(),
+            outcomes: Default::default(),
+            cache: Default::default(),
+        }
     }
 
     /// One request ended, its stream included.
@@ -36,6 +43,13 @@ impl RouteMeter {
         let at = outcome as usize;
         let made = || self.vectors.counter(&self.vectors.requests, &[&self.route, OUTCOMES[at]]);
         self.outcomes[at].get_or_init(made).inc();
+    }
+
+    /// An answer was at hand, or was not.
+    pub fn cache(&self, hit: bool) {
+        let at = usize::from(hit);
+        let made = || self.vectors.counter(&self.vectors.cache, &[&self.route, CACHE[at]]);
+        self.cache[at].get_or_init(made).inc();
     }
 
     /// Requests by how they ended, as far as any did so.
@@ -50,6 +64,9 @@ impl RouteMeter {
     pub(super) fn forget(&self) {
         for (name, _) in OUTCOMES.iter().zip(&self.outcomes).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.requests, &[&self.route, name], 1);
+        }
+        for (name, _) in CACHE.iter().zip(&self.cache).filter(|(_, made)| made.get().is_some()) {
+            self.vectors.drop_series(&self.vectors.cache, &[&self.route, name], 1);
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Vectors {
     series: AtomicUsize,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
+    pub cache: IntCounterVec,
     pub tokens: IntCounterVec,
     pub cost: CounterVec,
     pub estimated: CounterVec,
@@ -50,6 +51,13 @@ impl Vectors {
             attempts: IntCounterVec::new(
                 Opts::new("tollway_attempts_total", "Attempts on targets, by how they ended."),
                 &["route", "target", "outcome"],
+            )?,
+            cache: IntCounterVec::new(
+                Opts::new(
+                    "tollway_cache_requests_total",
+                    "Requests of routes that keep answers, by whether one was at hand.",
+                ),
+                &["route", "result"],
             )?,
             tokens: IntCounterVec::new(
                 Opts::new("tollway_tokens_total", "Tokens as the provider counted them."),
@@ -79,8 +87,8 @@ impl Vectors {
             moment: Moment::new(&registry)?,
             registry,
         };
-        let Self { registry, series: _, requests, attempts, tokens, cost, estimated, circuit, .. } = &vectors;
-        for counters in [requests, attempts, tokens] {
+        let Self { registry, series: _, requests, attempts, cache, tokens, cost, estimated, circuit, .. } = &vectors;
+        for counters in [requests, attempts, cache, tokens] {
             registry.register(Box::new(counters.clone()))?;
         }
         for dollars in [cost, estimated] {

@@ -4,6 +4,7 @@ use crate::access::Entry;
 use crate::attempt::{Answer, Stream};
 use crate::auth;
 use crate::body::{Body, Pace, Relay, Running};
+use crate::cache::{Kept, Place};
 use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
@@ -12,25 +13,44 @@ use crate::surface::openai::render_models;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Response};
+use std::sync::Arc;
 use tollway_core::spend::{Nano, Usage};
 
 /// What the stack has to say.
 #[derive(Debug)]
 pub enum Reply {
     Models(Bytes),
-    Whole { body: Bytes, dialect: Dialect, usage: Option<Usage>, cost: Option<Nano> },
-    Stream { stream: Box<Stream>, dialect: Dialect, pace: Pace, wants_trailers: bool },
+    Whole {
+        body: Bytes,
+        dialect: Dialect,
+        usage: Option<Usage>,
+        cost: Option<Nano>,
+        place: Option<Place>,
+    },
+    Stream {
+        stream: Box<Stream>,
+        dialect: Dialect,
+        pace: Pace,
+        wants_trailers: bool,
+        place: Option<Place>,
+    },
+    /// What the same request got before.
+    Kept {
+        kept: Arc<Kept>,
+        dialect: Dialect,
+        stream: bool,
+    },
 }
 
 impl Reply {
-    /// The reply that an answered attempt makes.
-    pub fn of(answer: Answer, dialect: Dialect, pace: Pace, headers: &HeaderMap) -> Self {
+    /// The reply that an answered attempt makes, and where the answer is kept.
+    pub fn of(answer: Answer, dialect: Dialect, pace: Pace, headers: &HeaderMap, place: Option<Place>) -> Self {
         match answer {
-            Answer::Whole { body, usage, cost } => Self::Whole { body, dialect, usage, cost },
+            Answer::Whole { body, usage, cost } => Self::Whole { body, dialect, usage, cost, place },
             Answer::Stream(stream) => {
                 let te = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
                 let wants_trailers = te.flat_map(|value| value.split(',')).any(|part| part.trim() == "trailers");
-                Self::Stream { stream, dialect, pace, wants_trailers }
+                Self::Stream { stream, dialect, pace, wants_trailers, place }
             }
         }
     }
@@ -44,6 +64,7 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
         Reply::Models(_) => "application/json",
         Reply::Whole { dialect, .. } => dialect.content_type(false),
         Reply::Stream { dialect, .. } => dialect.content_type(true),
+        Reply::Kept { dialect, stream, .. } => dialect.content_type(*stream),
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
@@ -51,30 +72,53 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             entry.outcome = Outcome::Ok;
             Body::bytes(body)
         }
-        Reply::Whole { body, dialect, usage, cost } => {
+        Reply::Whole { body, dialect, usage, cost, place } => {
             dialect.introduce(&mut headers, &entry.id, false, usage.as_ref());
-            headers.insert(CACHE, HeaderValue::from_static("off"));
+            headers.insert(CACHE, missed(place.as_ref()));
+            if let Some(place) = place {
+                place.keep(&body, entry.target.as_deref().unwrap_or_default());
+            }
             if let Some(value) = cost.and_then(|cost| HeaderValue::try_from(cost.to_string()).ok()) {
                 headers.insert(COST, value);
             }
             (entry.usage, entry.cost, entry.outcome) = (usage, cost, Outcome::Ok);
             Body::bytes(body)
         }
-        Reply::Stream { stream, dialect, pace, wants_trailers } => {
-            headers.insert(CACHE, HeaderValue::from_static("off"));
+        Reply::Kept { kept, dialect, stream } => {
+            dialect.introduce(&mut headers, &entry.id, stream, None);
+            headers.insert(CACHE, HeaderValue::from_static("hit"));
+            headers.insert(COST, HeaderValue::from_static("0"));
+            if stream {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            }
+            // Nothing was asked of a provider.
+            (entry.usage, entry.cost, entry.outcome) = (Some(Usage::default()), Some(Nano::ZERO), Outcome::Ok);
+            Body::bytes(kept.body.clone())
+        }
+        Reply::Stream { stream, dialect, pace, wants_trailers, place } => {
+            headers.insert(CACHE, missed(place.as_ref()));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             if wants_trailers {
                 headers.insert(http::header::TRAILER, HeaderValue::from_static("x-tollway-cost-usd"));
             }
             dialect.introduce(&mut headers, &entry.id, true, None);
             let Stream { source, first, metered } = *stream;
-            let running = Running { source, metered, entry };
+            let mut recording = place.map(|place| place.record(entry.target.as_deref().unwrap_or_default()));
+            if let Some(recording) = &mut recording {
+                recording.push(&first);
+            }
+            let running = Running { source, metered, entry, recording };
             Body::stream(Relay::new(running, first, dialect, pace, wants_trailers))
         }
     };
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
+}
+
+/// Whether an answer that was not at hand is kept from now on.
+const fn missed(place: Option<&Place>) -> HeaderValue {
+    HeaderValue::from_static(if place.is_some() { "miss" } else { "off" })
 }
 
 /// The one place where an error becomes a response.

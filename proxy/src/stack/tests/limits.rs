@@ -7,8 +7,13 @@ use crate::upstream::Policy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SMALL: Options =
-    Options { body_limit: 2_000, policy: Policy::Loopback, gateway: false, keep_alive: crate::body::KEEP_ALIVE };
+const SMALL: Options = Options {
+    body_limit: 2_000,
+    policy: Policy::Loopback,
+    gateway: false,
+    keep_alive: crate::body::KEEP_ALIVE,
+    cache_size: 0,
+};
 
 async fn small() -> Running {
     Running::start_with(Some(table(assistant(vec![("pretend", simulated("x"))]))), Default::default(), SMALL).await
