@@ -139,6 +139,8 @@ pub enum Provider {
     Bedrock(Bedrock),
     /// Any server that speaks OpenAI chat completions.
     OpenAi(OpenAi),
+    /// Anthropic's Messages API.
+    Anthropic(Anthropic),
     /// A pretended model inside the proxy.
     Simulated(Simulated),
 }
@@ -182,6 +184,20 @@ pub struct OpenAi {
     /// Bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretKey>,
+    /// Whether a loopback address may be dialled in a cluster.
+    pub loopback: bool,
+}
+
+/// A model of Anthropic's Messages API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Anthropic {
+    /// Scheme, authority and path prefix without a trailing slash, like `https://api.anthropic.com`.
+    pub base_url: String,
+    /// Model name sent upstream.
+    pub model: String,
+    /// Key sent as `x-api-key`.
+    pub api_key: SecretKey,
     /// Whether a loopback address may be dialled in a cluster.
     pub loopback: bool,
 }

@@ -2,7 +2,7 @@
 
 mod call;
 pub mod failure;
-mod read;
+pub mod read;
 
 use crate::chat::ChatRequest;
 use crate::dialect::Dialect;

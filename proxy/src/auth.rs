@@ -4,13 +4,14 @@ mod signature;
 
 use crate::error::{ApiError, Code};
 use crate::source::Secrets;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use std::time::SystemTime;
 use tollway_core::table::Auth;
 
 const USER: &str = "x-tollway-user";
+const API_KEY: &str = "x-api-key";
 
 /// Who calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,8 +34,11 @@ pub fn authenticate(
         return Ok(Caller { client: None, user: said });
     };
     let clients = secrets.all(secret).ok_or_else(not_at_hand)?;
-    let presented = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes())).ok_or_else(|| {
-        ApiError::new(Code::InvalidApiKey, "an API key is required: send it as Authorization: Bearer <key>")
+    // Each vendor's own clients have their own place for it.
+    let in_bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    let presented = in_bearer.or_else(|| headers.get(API_KEY).map(HeaderValue::as_bytes)).ok_or_else(|| {
+        let message = "an API key is required: send it as Authorization: Bearer <key>, or as x-api-key";
+        ApiError::new(Code::InvalidApiKey, message)
     })?;
     // Every key is compared, so that the time taken says nothing about which one came close.
     let found = clients.iter().fold(None, |found, (client, key)| {
@@ -93,7 +97,6 @@ fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use std::collections::BTreeMap;
 
     fn keys(trust_user_header: bool) -> Auth {
@@ -131,6 +134,15 @@ mod tests {
         let user = |trust| authenticate(Some(&keys(trust)), &secrets(), &sent, None).unwrap();
         assert_eq!(user(false), Caller { client: Some("desk".to_owned()), user: Some("desk".to_owned()) });
         assert_eq!(user(true), Caller { client: Some("desk".to_owned()), user: Some("ann".to_owned()) });
+    }
+
+    #[test]
+    fn a_key_may_come_where_anthropic_s_clients_put_it() {
+        let sent = headers(&[("x-api-key", "key-of-shop")]);
+        let caller = authenticate(Some(&keys(false)), &secrets(), &sent, None).unwrap();
+        assert_eq!(caller.client.as_deref(), Some("shop"));
+        let sent = headers(&[("x-api-key", "key-of-sho")]);
+        assert_eq!(code(&keys(false), &secrets(), &sent), Some(Code::InvalidApiKey));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::ApiError;
 use crate::surface::bedrock::{self, Api};
-use crate::surface::{Head, Peek, Renderer, openai};
+use crate::surface::{Head, Peek, Renderer, anthropic, openai};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -22,6 +22,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     OpenAi,
+    Anthropic,
     /// One of the Bedrock runtime's two ways.
     Bedrock(Api),
 }
@@ -32,6 +33,7 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
             Self::Bedrock(_) => "bedrock",
         }
     }
@@ -41,6 +43,7 @@ impl Dialect {
     pub const fn id_prefix(self) -> &'static str {
         match self {
             Self::OpenAi => "chatcmpl-",
+            Self::Anthropic => "msg_",
             Self::Bedrock(_) => "",
         }
     }
@@ -49,9 +52,9 @@ impl Dialect {
     #[must_use]
     pub const fn content_type(self, stream: bool) -> &'static str {
         match self {
-            Self::OpenAi if stream => "text/event-stream",
+            Self::OpenAi | Self::Anthropic if stream => "text/event-stream",
             Self::Bedrock(_) if stream => "application/vnd.amazon.eventstream",
-            Self::OpenAi | Self::Bedrock(_) => "application/json",
+            Self::OpenAi | Self::Anthropic | Self::Bedrock(_) => "application/json",
         }
     }
 
@@ -62,6 +65,7 @@ impl Dialect {
     pub fn peek(self, path: &str, body: &[u8]) -> Result<Peek, ApiError> {
         match self {
             Self::OpenAi => openai::peek(body),
+            Self::Anthropic => anthropic::peek(body),
             Self::Bedrock(_) => bedrock::peek(path, body),
         }
     }
@@ -87,6 +91,7 @@ impl Dialect {
     pub fn parse(self, body: &[u8], peek: &Peek) -> Result<ChatRequest, ApiError> {
         match self {
             Self::OpenAi => openai::parse(body),
+            Self::Anthropic => anthropic::parse(body),
             Self::Bedrock(_) => bedrock::parse(body, peek),
         }
     }
@@ -96,6 +101,7 @@ impl Dialect {
     pub fn render(self, response: &ChatResponse, head: &Head) -> Bytes {
         match self {
             Self::OpenAi => openai::render(response, head),
+            Self::Anthropic => anthropic::render(response, head),
             Self::Bedrock(_) => bedrock::render(response, head),
         }
     }
@@ -105,6 +111,7 @@ impl Dialect {
     pub fn renderer(self, head: Head, peek: &Peek) -> Renderer {
         match self {
             Self::OpenAi => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
+            Self::Anthropic => Renderer::Anthropic(anthropic::StreamRenderer::new(head)),
             Self::Bedrock(_) => Renderer::Bedrock(bedrock::StreamRenderer::new(head.began)),
         }
     }
@@ -113,7 +120,7 @@ impl Dialect {
     #[must_use]
     pub fn status(self, error: &ApiError) -> StatusCode {
         match self {
-            Self::OpenAi => error.status,
+            Self::OpenAi | Self::Anthropic => error.status,
             Self::Bedrock(_) => bedrock::status(error),
         }
     }
@@ -123,6 +130,7 @@ impl Dialect {
     pub fn error(self, error: &ApiError) -> Bytes {
         match self {
             Self::OpenAi => openai::render_error(error),
+            Self::Anthropic => anthropic::render_error(error),
             Self::Bedrock(_) => bedrock::render_error(error),
         }
     }
@@ -132,6 +140,7 @@ impl Dialect {
     pub fn stream_error(self, error: &ApiError) -> Bytes {
         match self {
             Self::OpenAi => openai::render_stream_error(error),
+            Self::Anthropic => anthropic::render_stream_error(error),
             Self::Bedrock(_) => bedrock::render_stream_error(error),
         }
     }
@@ -141,6 +150,7 @@ impl Dialect {
     pub const fn keep_alive(self) -> Option<Bytes> {
         match self {
             Self::OpenAi => Some(Bytes::from_static(b": keep-alive\n\n")),
+            Self::Anthropic => Some(Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n")),
             Self::Bedrock(_) => None,
         }
     }
@@ -154,7 +164,7 @@ impl Dialect {
     /// Headers of an answer that its clients read.
     pub fn introduce(self, headers: &mut HeaderMap, id: &str, stream: bool, usage: Option<&Usage>) {
         match self {
-            Self::OpenAi => {}
+            Self::OpenAi | Self::Anthropic => {}
             Self::Bedrock(api) => bedrock::introduce(headers, api, id, stream, usage),
         }
     }
@@ -169,7 +179,7 @@ pub fn explain(headers: &mut HeaderMap, error: &ApiError, dialect: Dialect) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     match dialect {
-        Dialect::OpenAi => {}
+        Dialect::OpenAi | Dialect::Anthropic => {}
         Dialect::Bedrock(_) => bedrock::explain(headers, error),
     }
     if error.is_final() {

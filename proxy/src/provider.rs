@@ -1,8 +1,11 @@
 //! What speaks at the other end: a target and a request in, one attempt ready to go out; its answer in, steps for the client out.
 
+mod answer;
+pub mod anthropic;
 pub mod bedrock;
 mod names;
 pub mod openai;
+pub mod passed;
 pub mod simulated;
 pub mod translated;
 
@@ -33,13 +36,26 @@ pub struct Prepared {
 #[derive(Debug)]
 pub enum Call {
     /// Over the network.
-    Send { request: Request<Full<Bytes>>, policy: Policy },
+    Send { request: Box<Request<Full<Bytes>>>, policy: Policy, reading: Reading },
     /// Over the network in the client's own words, signed just before.
     Native { api: Api, headers: HeaderMap, body: Bytes },
     /// Over the network, signed just before.
     Converse { body: Bytes, names: ToolNames },
     /// In here.
     Pretend(simulated::Script),
+}
+
+/// How an answer over the network is read.
+#[derive(Debug)]
+pub enum Reading {
+    /// Chat completions, for a client of that dialect.
+    CompletionsPassed,
+    /// Chat completions, for any other client.
+    Completions(ToolNames),
+    /// Anthropic messages, for a client of that dialect.
+    MessagesPassed,
+    /// Anthropic messages, for any other client.
+    Messages(ToolNames),
 }
 
 /// Builds the attempt; nothing has been reserved or sent.
@@ -49,10 +65,11 @@ pub enum Call {
 pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Result<Prepared, Skip> {
     match &target.provider {
         Provider::OpenAi(openai) => openai::prepare(job, route, openai, output),
+        Provider::Anthropic(anthropic) => anthropic::prepare(job, route, anthropic, output),
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
         Provider::Bedrock(bedrock) => match &job.peek.form {
             Form::Converse(_) | Form::Invoke(_) => bedrock::prepare(job, route, bedrock, output),
-            Form::ChatCompletions(_) => converse(job, route, bedrock, output),
+            Form::ChatCompletions(_) | Form::Messages(_) => converse(job, route, bedrock, output),
         },
     }
 }
@@ -84,6 +101,7 @@ pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
     match &target.provider {
         Provider::Bedrock(bedrock) => &bedrock.model_id,
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(asked),
+        Provider::Anthropic(anthropic) => &anthropic.model,
         Provider::Simulated(_) => asked,
     }
 }
@@ -92,6 +110,8 @@ pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
 #[derive(Debug)]
 pub enum Decoder {
     Bedrock(bedrock::Decoder),
+    OpenAi(openai::Decoder),
+    Anthropic(anthropic::Decoder),
 }
 
 impl Decoder {
@@ -99,13 +119,17 @@ impl Decoder {
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<StreamEvent> {
         match self {
             Self::Bedrock(decoder) => decoder.feed(bytes),
+            Self::OpenAi(decoder) => decoder.feed(bytes),
+            Self::Anthropic(decoder) => decoder.feed(bytes),
         }
     }
 
     /// The upstream has ended: nothing when everything had come, else the error that it had not.
-    pub fn end(&mut self) -> Option<StreamEvent> {
+    pub fn end(&mut self) -> Vec<StreamEvent> {
         match self {
-            Self::Bedrock(decoder) => decoder.end(),
+            Self::Bedrock(decoder) => decoder.end().into_iter().collect(),
+            Self::OpenAi(decoder) => decoder.end(),
+            Self::Anthropic(decoder) => decoder.end().into_iter().collect(),
         }
     }
 
@@ -114,6 +138,8 @@ impl Decoder {
     pub fn is_complete(&self) -> bool {
         match self {
             Self::Bedrock(decoder) => decoder.is_complete(),
+            Self::OpenAi(decoder) => decoder.is_complete(),
+            Self::Anthropic(decoder) => decoder.is_complete(),
         }
     }
 }
@@ -121,7 +147,7 @@ impl Decoder {
 /// A streamed answer, whoever gives it.
 #[derive(Debug)]
 pub enum Source {
-    Passed(openai::Passed),
+    Passed(passed::Passed),
     Native(Box<bedrock::Passed>),
     Translated(Box<translated::Translated>),
     Pretended(simulated::Pretended),

@@ -1,5 +1,6 @@
 //! One request in, one response out, through every layer in order; each stands here with its reason.
 
+mod count;
 mod intake;
 mod respond;
 
@@ -182,6 +183,9 @@ async fn serve(
     let headers = &head.headers;
     let job =
         Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
+    if endpoint == Endpoint::CountTokens {
+        return count::count(proxy, &job, route, state, &order).await.map(Reply::Count);
+    }
     let answer = attempts(proxy, &job, route, state, &order, entry).await?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;

@@ -169,6 +169,7 @@ fn route_page(
         let (provider, model) = match &of.provider {
             Provider::Bedrock(bedrock) => ("bedrock", bedrock.model_id.clone()),
             Provider::OpenAi(openai) => ("openai", openai.model.clone().unwrap_or_default()),
+            Provider::Anthropic(anthropic) => ("anthropic", anthropic.model.clone()),
             Provider::Simulated(_) => ("simulated", String::new()),
         };
         let found = seen.iter().find(|one| one.route == name && one.target == *target);

@@ -1,5 +1,6 @@
 //! Client dialects: bytes of one vendor's API in, the internal form out, and back.
 
+pub mod anthropic;
 pub mod bedrock;
 mod edits;
 mod members;
@@ -35,6 +36,8 @@ pub struct Peek {
 pub enum Form {
     /// OpenAI chat completions.
     ChatCompletions(openai::Spans),
+    /// Anthropic Messages.
+    Messages(anthropic::Spans),
     /// Converse and ConverseStream.
     Converse(bedrock::Spans),
     /// InvokeModel and InvokeModelWithResponseStream.
@@ -57,6 +60,7 @@ pub struct Head {
 /// Renders one stream in the client's dialect.
 pub enum Renderer {
     OpenAi(openai::StreamRenderer),
+    Anthropic(anthropic::StreamRenderer),
     Bedrock(bedrock::StreamRenderer),
 }
 
@@ -65,6 +69,7 @@ impl Renderer {
     pub fn event(&mut self, event: &StreamEvent, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(renderer) => renderer.event(event, out),
+            Self::Anthropic(renderer) => renderer.event(event, out),
             Self::Bedrock(renderer) => renderer.event(event, out),
         }
     }
@@ -73,6 +78,7 @@ impl Renderer {
     pub fn end(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi(renderer) => renderer.end(out),
+            Self::Anthropic(renderer) => renderer.end(out),
             Self::Bedrock(renderer) => renderer.end(out),
         }
     }
@@ -82,6 +88,7 @@ impl Renderer {
     pub fn usage(&self) -> Option<&Usage> {
         match self {
             Self::OpenAi(renderer) => renderer.usage(),
+            Self::Anthropic(renderer) => renderer.usage(),
             Self::Bedrock(renderer) => renderer.usage(),
         }
     }

@@ -26,8 +26,13 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         cache,
     } = route;
     for target in targets {
-        if let Provider::OpenAi(table::OpenAi { api_key: Some(secret), .. }) = &target.provider {
-            let path = format!("spec.targets[{}].openai.apiKey.secretRef", target.at);
+        let key = match &target.provider {
+            Provider::OpenAi(table::OpenAi { api_key, .. }) => api_key.as_ref().map(|key| (key, "openai")),
+            Provider::Anthropic(table::Anthropic { api_key, .. }) => Some((api_key, "anthropic")),
+            Provider::Bedrock(_) | Provider::Simulated(_) => None,
+        };
+        if let Some((secret, provider)) = key {
+            let path = format!("spec.targets[{}].{provider}.apiKey.secretRef", target.at);
             verdict.unresolved.extend(missing(facts, &secret.name, Some(&secret.key), path));
         }
     }
@@ -83,6 +88,7 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
     match provider {
         Provider::Bedrock(bedrock) => &bedrock.model_id,
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(name),
+        Provider::Anthropic(anthropic) => &anthropic.model,
         Provider::Simulated(_) => name,
     }
 }
@@ -91,7 +97,7 @@ fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
         Provider::Bedrock(bedrock) => facts.catalog.lookup(&bedrock.model_id),
-        Provider::OpenAi(_) | Provider::Simulated(_) => None,
+        Provider::OpenAi(_) | Provider::Anthropic(_) | Provider::Simulated(_) => None,
     };
     let free = matches!(target.provider, Provider::Simulated(_)).then(Price::default);
     let price = match (&target.price, &known) {

@@ -31,7 +31,7 @@ pub fn fields(spec: &Spec) -> NotYet {
 
 /// Whether a target of this provider is served.
 pub fn serves_target(target: &Target) -> bool {
-    target.anthropic.is_none() && target.agent_core.is_none() && target.sagemaker.is_none()
+    target.agent_core.is_none() && target.sagemaker.is_none()
 }
 
 fn route(spec: &ModelRouteSpec, found: &mut NotYet) {

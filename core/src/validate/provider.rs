@@ -3,13 +3,14 @@
 use super::{Context, Errors, not_yet};
 use crate::{
     snapshot::Mode,
-    table::{Bedrock, Guardrail, OpenAi, Provider, SecretKey, Simulated},
+    table::{Anthropic, Bedrock, Guardrail, OpenAi, Provider, SecretKey, Simulated},
 };
 use std::net::IpAddr;
 use tollway_crds::model_route::{self as spec};
 
 const SIMULATED_REPLY: &str = "This is a simulated reply: no model was asked and nothing was paid.";
 const DEFAULT_KEY: &str = "apiKey";
+const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 
 /// The provider; absent when it is not served yet, or wrong.
 pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &mut Errors) -> Option<Provider> {
@@ -30,8 +31,12 @@ pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &m
     let bedrock = target.bedrock.as_ref().map(|b| Provider::Bedrock(bedrock(b)));
     let openai =
         target.openai.as_ref().map(|o| Provider::OpenAi(openai(o, &format!("{path}.openai"), context, errors)));
+    let anthropic = target
+        .anthropic
+        .as_ref()
+        .map(|a| Provider::Anthropic(anthropic(a, &format!("{path}.anthropic"), context, errors)));
     let simulated = target.simulated.as_ref().map(|s| Provider::Simulated(simulated(s)));
-    bedrock.or(openai).or(simulated)
+    bedrock.or(openai).or(anthropic).or(simulated)
 }
 
 fn bedrock(spec: &spec::Bedrock) -> Bedrock {
@@ -70,15 +75,32 @@ fn openai(spec: &spec::OpenAi, path: &str, context: Context<'_>, errors: &mut Er
         (None, None) => String::new(),
     };
     let prefix = prefix.as_deref().unwrap_or(if service.is_some() { "/v1" } else { "" });
-    let key_of = |source: &tollway_crds::reference::SecretSource| SecretKey {
-        name: source.secret_ref.name.0.clone(),
-        key: source.secret_ref.key.as_ref().map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.0.clone()),
-    };
     OpenAi {
         base_url: format!("{}{}", base.trim_end_matches('/'), prefix.trim_end_matches('/')),
         model: model.as_ref().map(|m| m.0.clone()),
         api_key: api_key.as_ref().map(key_of),
         loopback,
+    }
+}
+
+fn anthropic(spec: &spec::Anthropic, path: &str, context: Context<'_>, errors: &mut Errors) -> Anthropic {
+    let spec::Anthropic { model, api_key, base_url, loopback } = spec;
+    let loopback = loopback.unwrap_or_default();
+    if let Some(url) = base_url {
+        address(url, &format!("{path}.baseUrl"), loopback || context.mode == Mode::Standalone, errors);
+    }
+    Anthropic {
+        base_url: base_url.as_deref().unwrap_or(ANTHROPIC_URL).trim_end_matches('/').to_owned(),
+        model: model.0.clone(),
+        api_key: key_of(api_key),
+        loopback,
+    }
+}
+
+fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
+    SecretKey {
+        name: source.secret_ref.name.0.clone(),
+        key: source.secret_ref.key.as_ref().map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.0.clone()),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Target {
     /// Any server that speaks OpenAI chat completions: Ollama, vLLM and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openai: Option<OpenAi>,
-    /// Anthropic's Messages API. Not acted on yet: the target is left out and `Supported=False`.
+    /// Anthropic's Messages API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anthropic: Option<Anthropic>,
     /// An agent on Bedrock AgentCore. Not acted on yet: the target is left out and `Supported=False`.
@@ -124,8 +124,17 @@ pub struct ServiceRef {
 pub struct Anthropic {
     /// Model name such as `claude-sonnet-4-5`.
     pub model: ModelName,
-    /// API key. While its Secret is missing, the target is skipped.
+    /// API key, sent as `x-api-key`. While its Secret is missing, the target is skipped.
     pub api_key: SecretSource,
+    /// `http://` or `https://`, host, optional port and optional path before `/v1/messages`; no user, query or fragment.
+    /// Default `https://api.anthropic.com`. Link-local and metadata addresses are refused always, loopback ones in a
+    /// cluster unless `loopback` is true.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^https?://[^\\s?#@]+$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Whether `baseUrl` may be a loopback address in a cluster: a server in the same Pod. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<bool>,
 }
 
 /// An agent on Bedrock AgentCore.

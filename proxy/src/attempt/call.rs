@@ -3,14 +3,16 @@
 use super::failure::{self, Failure};
 use super::read::{self, Unread};
 use super::{Job, Place};
+use crate::chat;
 use crate::meter::{Metered, Money};
 use crate::provider::bedrock::{self, ToolNames};
+use crate::provider::passed::{Passed, PassedMeter};
 use crate::provider::simulated::{Pretended, Script};
 use crate::provider::translated::Translated;
-use crate::provider::{Call, Decoder, Source, Step, openai};
+use crate::provider::{Call, Decoder, Reading, Source, Step, anthropic, openai};
 use crate::stack::Proxy;
+use crate::surface;
 use crate::surface::bedrock::Api;
-use crate::surface::openai::usage_of;
 use crate::upstream::{Policy, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -59,29 +61,60 @@ impl Failed {
 impl Calling<'_> {
     pub async fn make(mut self, call: Call) -> Result<Began, Failed> {
         match call {
-            Call::Send { request, policy } => self.passed(request, policy).await,
+            Call::Send { request, policy, reading } => self.over_http(*request, policy, reading).await,
             Call::Native { api, headers, body } => self.native(api, headers, body).await,
             Call::Converse { body, names } => self.converse(body, names).await,
             Call::Pretend(script) => self.pretend(script).await,
         }
     }
 
-    /// An OpenAI-compatible target: bytes out, bytes back.
-    async fn passed(&mut self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Began, Failed> {
+    /// A target with a key of its own, or none: bytes out, bytes back, translated where the client speaks otherwise.
+    async fn over_http(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        policy: Policy,
+        reading: Reading,
+    ) -> Result<Began, Failed> {
         let (head, body) = self.send(request, policy).await?.into_parts();
         if !head.status.is_success() {
             let said = self.read_error(body).await?;
             return Err(Failed::free(Failure::status(self.place.name, &head, &openai::read_error(&said))));
         }
-        if self.job.peek.stream {
-            return self.first_byte(Source::Passed(openai::Passed::new(body, !self.job.peek.include_usage))).await;
+        let job = self.job;
+        if job.peek.stream {
+            let decoder = match reading {
+                Reading::CompletionsPassed => {
+                    let meter = PassedMeter::Completions(surface::openai::Meter::new(!job.peek.include_usage));
+                    return self.first_byte(Source::Passed(Passed::new(body, meter))).await;
+                }
+                Reading::MessagesPassed => {
+                    let meter = PassedMeter::Messages(surface::anthropic::Meter::default());
+                    return self.first_byte(Source::Passed(Passed::new(body, meter))).await;
+                }
+                Reading::Completions(names) => Decoder::OpenAi(openai::Decoder::new(names)),
+                Reading::Messages(names) => Decoder::Anthropic(anthropic::Decoder::new(names)),
+            };
+            let renderer = job.dialect.renderer(job.head(), job.peek);
+            return self.first_byte(Source::Translated(Box::new(Translated::new(body, decoder, renderer)))).await;
         }
         let body = self.read_answer(body).await?;
-        let usage = usage_of(&body).map(|usage| usage.tokens);
+        let response = match reading {
+            Reading::CompletionsPassed => return self.passed(surface::openai::usage_of(&body), body).await,
+            Reading::MessagesPassed => return self.passed(surface::anthropic::usage_of(&body), body).await,
+            Reading::Completions(names) => openai::decode(&body, &names),
+            Reading::Messages(names) => anthropic::decode(&body, &names),
+        };
+        let response = response.map_err(|error| Failed::in_full(Failure::inside(self.place.name, &error)))?;
+        let usage = response.usage.map(|usage| usage.tokens);
+        Ok(Began::Whole(job.dialect.render(&response, &job.head()), usage))
+    }
+
+    /// An answer in the client's own dialect.
+    async fn passed(&self, usage: Option<chat::Usage>, body: Bytes) -> Result<Began, Failed> {
         if usage.is_none() && !read::is_json(&body) {
             return Err(Failed::in_full(Failure::broken(self.place.name, "its answer is not JSON")));
         }
-        Ok(Began::Whole(body, usage))
+        Ok(Began::Whole(body, usage.map(|usage| usage.tokens)))
     }
 
     /// A Bedrock target of a client that speaks its dialect: bytes out, bytes back.

@@ -1,6 +1,6 @@
 //! `ChatRequest`: what a client asks for, in no vendor's dialect.
 
-use super::content::{Block, Role};
+use super::content::{Block, CacheTtl, Role};
 use super::json::Json;
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct ChatRequest {
     /// Model name as the client sent it.
     pub model: String,
+    /// Instructions that the client gave apart from the conversation.
+    pub system: Vec<Block>,
     /// The conversation, oldest first; system messages stand where the client put them.
     pub messages: Vec<Message>,
     /// Tools the model may call.
@@ -65,7 +67,7 @@ pub struct Tool {
     /// Arguments must follow the schema exactly.
     pub strict: Option<bool>,
     /// The definitions up to here may be cached.
-    pub cache_point: bool,
+    pub cache_point: Option<CacheTtl>,
 }
 
 /// Which tools the model may or must call.

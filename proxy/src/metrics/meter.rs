@@ -243,6 +243,7 @@ fn meaning(target: &Target) -> (&'static str, &str) {
     match &target.provider {
         Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),
         Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
+        Provider::Anthropic(anthropic) => ("anthropic", &anthropic.model),
         Provider::Simulated(_) => ("simulated", ""),
     }
 }

@@ -1,19 +1,26 @@
-//! Servers that speak the client's own dialect: the client's bytes pass through, with nothing changed but what must be.
+//! Servers that speak OpenAI chat completions: a client's bytes of that dialect pass through, with nothing changed but what must be;
+//! any other client's request is translated, and the answers back.
+//!
+//! # What a translated request leaves behind
+//! Thoughts of earlier turns and cache points: they belong to another provider and never change what an answer may say.
 
-use super::{Call, Prepared, Step};
+mod message;
+mod request;
+mod response;
+mod stream;
+
+pub use request::{CompletionRequest, Habits, build};
+pub use response::decode;
+pub use stream::Decoder;
+
+use super::{Call, Prepared, Reading};
 use crate::attempt::{Job, Skip};
 use crate::chat::{ErrorKind, UpstreamError};
-use crate::error::ApiError;
 use crate::surface::Form;
-use crate::surface::openai::{Meter, Splice, splice};
+use crate::surface::openai::{Splice, splice};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
-use http_body::Body as _;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tollway_core::spend::Usage;
 use tollway_core::table::{OpenAi, Route};
 
 /// Headers of the client that the upstream gets as they are: those that tie traces together.
@@ -22,23 +29,26 @@ const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
 pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32) -> Result<Prepared, Skip> {
     let uri: Uri = format!("{}/chat/completions", openai.base_url).parse().map_err(|_| Skip::NotHere)?;
     // OpenAI's own reasoning models take the bound under no other name.
-    let as_completion_tokens =
-        uri.host().is_some_and(|host| host == "api.openai.com" || host.ends_with(".openai.azure.com"));
-    let change = Splice {
-        model: openai.model.as_deref(),
-        max_tokens: Some(output),
-        as_completion_tokens,
-        include_usage: job.peek.stream,
-        defaults: Some(&route.defaults),
+    let strict = uri.host().is_some_and(|host| host == "api.openai.com" || host.ends_with(".openai.azure.com"));
+    let (body, shape, reading) = if let Form::ChatCompletions(spans) = &job.peek.form {
+        let change = Splice {
+            model: openai.model.as_deref(),
+            max_tokens: Some(output),
+            as_completion_tokens: strict,
+            include_usage: job.peek.stream,
+            defaults: Some(&route.defaults),
+        };
+        let body = splice(job.body, job.peek, spans, &change);
+        let mut shape = job.shape();
+        shape.bytes += (body.len() as u64).saturating_sub(job.body.len() as u64);
+        (body, shape, Reading::CompletionsPassed)
+    } else {
+        let request = job.parsed().map_err(Skip::Inexpressible)?;
+        let model = openai.model.as_deref().unwrap_or(&job.peek.model);
+        let built = build(request, model, Habits { strict }, &route.defaults, output).map_err(Skip::Inexpressible)?;
+        let CompletionRequest { body, size, names } = built;
+        (body, super::shape(&size), Reading::Completions(names))
     };
-    let Form::ChatCompletions(spans) = &job.peek.form else {
-        let why =
-            "requests of this surface have no translation for OpenAI-compatible targets yet; use a Bedrock target";
-        return Err(Skip::Inexpressible(ApiError::invalid(why)));
-    };
-    let body = splice(job.body, job.peek, spans, &change);
-    let mut shape = job.shape();
-    shape.bytes += (body.len() as u64).saturating_sub(job.body.len() as u64);
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
@@ -56,72 +66,15 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
-    Ok(Prepared { shape, call: Call::Send { request, policy: job.policy(openai.loopback) } })
+    Ok(Prepared {
+        shape,
+        call: Call::Send { request: Box::new(request), policy: job.policy(openai.loopback), reading },
+    })
 }
 
-/// A stream that passes through.
-#[derive(Debug)]
-pub struct Passed {
-    body: Incoming,
-    meter: Meter,
-    ended: bool,
-    /// What the client got ends where an event ends.
-    between_events: bool,
-}
-
-impl Passed {
-    /// `strip_usage` when the client did not ask for the usage chunk that we asked for.
-    #[must_use]
-    pub fn new(body: Incoming, strip_usage: bool) -> Self {
-        Self { body, meter: Meter::new(strip_usage), ended: false, between_events: true }
-    }
-
-    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        while !self.ended {
-            let bytes = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame.into_data().map(|data| self.meter.feed(&data)).unwrap_or_default(),
-                Some(Err(error)) => return Poll::Ready(Step::Failed(truncated(&error.to_string()))),
-                None => {
-                    self.ended = true;
-                    self.meter.end()
-                }
-            };
-            if let Some(error) = self.meter.error() {
-                return Poll::Ready(Step::Failed(error.clone()));
-            }
-            if !bytes.is_empty() {
-                self.between_events = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
-                return Poll::Ready(Step::Bytes(bytes));
-            }
-        }
-        // Some servers close a complete answer without the marker.
-        let complete = self.meter.is_done() || self.meter.is_finished();
-        Poll::Ready(if complete { Step::End } else { Step::Failed(truncated("it ended without a finish reason")) })
-    }
-
-    #[must_use]
-    pub const fn is_between_events(&self) -> bool {
-        self.between_events
-    }
-
-    #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        self.meter.usage().map(|usage| usage.tokens)
-    }
-
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.meter.is_done()
-    }
-}
-
-fn truncated(why: &str) -> UpstreamError {
-    UpstreamError {
-        kind: ErrorKind::Truncated,
-        status: 502,
-        name: "truncated".to_owned(),
-        message: format!("the answer broke off: {why}"),
-    }
+/// What is no valid answer of the dialect.
+fn malformed(what: impl Into<String>) -> UpstreamError {
+    UpstreamError { kind: ErrorKind::Malformed, status: 502, name: "malformed_answer".to_owned(), message: what.into() }
 }
 
 /// What an error body of this dialect, or of a server close to it, says.

@@ -52,10 +52,13 @@ impl Translated {
                     self.failed = Some(UpstreamError { kind, status, name, message });
                     false
                 }
-                None => match self.decoder.end() {
-                    Some(event) => self.render(vec![event]),
-                    None => return Poll::Ready(Step::End),
-                },
+                None => {
+                    let events = self.decoder.end();
+                    if events.is_empty() {
+                        return Poll::Ready(Step::End);
+                    }
+                    self.render(events)
+                }
             };
             if self.decoder.is_complete() && !self.completed {
                 self.completed = true;

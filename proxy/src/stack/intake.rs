@@ -21,29 +21,32 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    ChatCompletions,
-    Bedrock,
+    /// An answer is wanted, in the dialect that the path says.
+    Answer,
+    /// The number of input tokens is wanted.
+    CountTokens,
     Models,
 }
 
 /// The dialect of whoever calls `path`, whether or not it is served.
 pub fn dialect(path: &str) -> Dialect {
-    if !path.starts_with("/model/") {
-        return Dialect::OpenAi;
+    if path.starts_with("/model/") {
+        return Dialect::Bedrock(bedrock::call(path).map_or(Api::Converse, |call| call.api));
     }
-    Dialect::Bedrock(bedrock::call(path).map_or(Api::Converse, |call| call.api))
+    if path == "/v1/messages" || path.starts_with("/v1/messages/") { Dialect::Anthropic } else { Dialect::OpenAi }
 }
 
 /// The endpoint that a request is for.
 pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
     let (method, path) = (&head.method, head.uri.path());
     let (endpoint, allowed) = match path {
-        "/v1/chat/completions" => (Endpoint::ChatCompletions, Method::POST),
+        "/v1/chat/completions" | "/v1/messages" => (Endpoint::Answer, Method::POST),
+        "/v1/messages/count_tokens" => (Endpoint::CountTokens, Method::POST),
         "/v1/models" => (Endpoint::Models, Method::GET),
-        path if bedrock::call(path).is_some() => (Endpoint::Bedrock, Method::POST),
+        path if bedrock::call(path).is_some() => (Endpoint::Answer, Method::POST),
         _ => {
             let message = format!(
-                "nothing is served at {path}; there are /v1/chat/completions, /v1/models and Bedrock's /model/{{id}}/..."
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1/models and Bedrock's /model/{{id}}/..."
             );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }

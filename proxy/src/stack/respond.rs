@@ -20,6 +20,7 @@ use tollway_core::spend::{Nano, Usage};
 #[derive(Debug)]
 pub enum Reply {
     Models(Bytes),
+    Count(Bytes),
     Whole {
         body: Bytes,
         dialect: Dialect,
@@ -61,14 +62,14 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(8);
     describe(&mut headers, &entry);
     let kind = match &reply {
-        Reply::Models(_) => "application/json",
+        Reply::Models(_) | Reply::Count(_) => "application/json",
         Reply::Whole { dialect, .. } => dialect.content_type(false),
         Reply::Stream { dialect, .. } => dialect.content_type(true),
         Reply::Kept { dialect, stream, .. } => dialect.content_type(*stream),
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
-        Reply::Models(body) => {
+        Reply::Models(body) | Reply::Count(body) => {
             entry.outcome = Outcome::Ok;
             Body::bytes(body)
         }

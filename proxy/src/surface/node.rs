@@ -22,6 +22,11 @@ impl<'a> Node<'a> {
         Json::from(self.raw)
     }
 
+    /// The text of the value.
+    pub(super) fn text(&self) -> &'a str {
+        self.raw.get()
+    }
+
     pub(super) fn is_null(&self) -> bool {
         self.raw.get() == "null"
     }

@@ -32,13 +32,18 @@ impl<'n> Translator<'n> {
     /// System messages go to the front, consecutive messages of one role become one: Converse takes only turns.
     pub(super) fn conversation<'a>(
         &mut self,
+        system: &'a [Block],
         messages: &'a [crate::chat::Message],
     ) -> Result<Conversation<'a>, ApiError> {
         let mut all = Conversation { system: Vec::new(), messages: Vec::<Message<'a>>::new() };
+        self.size.messages = u32::from(!system.is_empty());
+        for (j, block) in system.iter().enumerate() {
+            all.system.extend(self.block(block, Role::System, Place { message: None, block: j })?);
+        }
         for (i, message) in messages.iter().enumerate() {
             let mut blocks = Vec::with_capacity(message.content.len());
             for (j, block) in message.content.iter().enumerate() {
-                blocks.extend(self.block(block, message.role, Place { message: i, block: j })?);
+                blocks.extend(self.block(block, message.role, Place { message: Some(i), block: j })?);
             }
             self.size.messages = self.size.messages.saturating_add(1);
             let role = match message.role {
@@ -163,13 +168,17 @@ pub(super) fn cache_point(ttl: CacheTtl) -> CachePoint {
 /// Where a block stands, for errors.
 #[derive(Clone, Copy)]
 struct Place {
-    message: usize,
+    /// The message; none in the system prompt.
+    message: Option<usize>,
     block: usize,
 }
 
 impl Place {
     fn unsupported(self, what: &str) -> ApiError {
-        let path = format!("messages[{}].content[{}]", self.message, self.block);
+        let path = match self.message {
+            Some(message) => format!("messages[{message}].content[{}]", self.block),
+            None => format!("system[{}]", self.block),
+        };
         ApiError::unsupported(path.as_str(), format!("{path}: {what}"))
     }
 

@@ -112,7 +112,8 @@ fn claude_budget(effort: Effort, max_tokens: u32) -> Option<u32> {
         Effort::Off | Effort::Minimal | Effort::Low => LEAST,
         Effort::Medium => 2 * LEAST,
         Effort::High => 4 * LEAST,
-        Effort::Tokens(tokens) => tokens,
+        // The client's own number stands, as long as it leaves something for the answer.
+        Effort::Tokens(tokens) => return (LEAST..max_tokens).contains(&tokens).then_some(tokens),
     };
     (max_tokens > LEAST).then(|| wanted.min(max_tokens / 2).max(LEAST))
 }

@@ -45,7 +45,7 @@ pub fn build(
         names.upstream(&tool.name);
     }
     let mut translator = Translator::new(family, &mut names);
-    let Conversation { system, messages } = translator.conversation(&request.messages)?;
+    let Conversation { system, messages } = translator.conversation(&request.system, &request.messages)?;
     let Translator { mut size, picture_bytes, called, .. } = translator;
     let mut additional = Map::new();
     let tool_config = tool_config(request, family, &called, &mut names, &mut additional)?;

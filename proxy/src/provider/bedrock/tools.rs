@@ -3,7 +3,7 @@
 use super::content::cache_point;
 use super::family::Family;
 use super::wire::{Schema, Tool as Wire, ToolChoice as WireChoice, ToolConfig};
-use crate::chat::{CacheTtl, ChatRequest, Json, ResponseFormat, ToolChoice};
+use crate::chat::{ChatRequest, Json, ResponseFormat, ToolChoice};
 use crate::error::ApiError;
 use crate::provider::names::ToolNames;
 use serde_json::{Map, Value, json};
@@ -28,8 +28,8 @@ pub(super) fn tool_config<'a>(
             description: tool.description.as_deref().filter(|text| !text.trim().is_empty()),
             input_schema: Schema { json: Cow::Borrowed(&tool.schema) },
         });
-        if tool.cache_point && family.takes_cache_points() {
-            tools.push(Wire::CachePoint(cache_point(CacheTtl::FiveMinutes)));
+        if let Some(ttl) = tool.cache_point.filter(|_| family.takes_cache_points()) {
+            tools.push(Wire::CachePoint(cache_point(ttl)));
         }
     }
     for name in called.iter().filter(|name| !offered.iter().any(|tool| tool.name == **name)) {

@@ -130,9 +130,15 @@ struct ReasoningText {
 }
 
 #[derive(Deserialize)]
-struct CachePoint {
+pub(super) struct CachePoint {
     #[serde(default)]
     ttl: Option<String>,
+}
+
+impl CachePoint {
+    pub(super) fn lives(&self) -> CacheTtl {
+        if self.ttl.as_deref() == Some("1h") { CacheTtl::OneHour } else { CacheTtl::FiveMinutes }
+    }
 }
 
 /// An earlier answer with its sources: the text is what was said.
@@ -200,9 +206,8 @@ fn block(wire: WireBlock, place: &str) -> Result<Block, ApiError> {
         return thought
             .ok_or_else(|| unsupported(place, "a reasoningContent block must hold reasoningText or redactedContent"));
     }
-    if let Some(CachePoint { ttl }) = wire.cache_point {
-        let hour = ttl.as_deref() == Some("1h");
-        return Ok(Block::CachePoint(if hour { CacheTtl::OneHour } else { CacheTtl::FiveMinutes }));
+    if let Some(point) = wire.cache_point {
+        return Ok(Block::CachePoint(point.lives()));
     }
     if let Some(Citations { content }) = wire.citations_content {
         return Ok(Block::Text(content.into_iter().filter_map(|cited| cited.text).collect()));

@@ -1,6 +1,6 @@
 //! `parse`: the bytes of a Converse request in, the internal form out, or one error that names the field.
 
-use super::content::{System, Turn, messages};
+use super::content::{CachePoint, System, Turn, messages};
 use super::edit::Object;
 use super::peek::text;
 use crate::chat::{ChatRequest, Effort, Json, ResponseFormat, Sampling, StreamOptions, Tool, ToolChoice};
@@ -70,7 +70,7 @@ struct WireTool {
     #[serde(default)]
     tool_spec: Option<ToolSpec>,
     #[serde(default)]
-    cache_point: Option<IgnoredAny>,
+    cache_point: Option<CachePoint>,
     #[serde(default)]
     system_tool: Option<IgnoredAny>,
 }
@@ -185,11 +185,11 @@ fn tools(config: ToolConfig, request: &mut ChatRequest) -> Result<(), ApiError> 
         match (tool.tool_spec, tool.cache_point, tool.system_tool) {
             (Some(ToolSpec { name, description, input_schema, strict }), None, None) => {
                 let schema = input_schema.json;
-                request.tools.push(Tool { name, description, schema, strict, cache_point: false });
+                request.tools.push(Tool { name, description, schema, strict, cache_point: None });
             }
-            (None, Some(_), None) => {
+            (None, Some(point), None) => {
                 if let Some(tool) = request.tools.last_mut() {
-                    tool.cache_point = true;
+                    tool.cache_point = Some(point.lives());
                 }
             }
             _ => {

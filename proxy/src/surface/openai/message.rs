@@ -163,7 +163,7 @@ fn content_part(node: &Node<'_>, blocks: &mut Vec<Block>) -> Result<(), ApiError
     Ok(())
 }
 
-fn cache_ttl(node: &Node<'_>) -> Result<CacheTtl, ApiError> {
+pub(super) fn cache_ttl(node: &Node<'_>) -> Result<CacheTtl, ApiError> {
     let Some(ttl) = node.object()?.take("ttl") else { return Ok(CacheTtl::FiveMinutes) };
     match ttl.string()?.as_str() {
         "5m" => Ok(CacheTtl::FiveMinutes),

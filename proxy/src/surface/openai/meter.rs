@@ -65,7 +65,7 @@ impl Meter {
 
     /// The error that the upstream sent inside the stream.
     #[must_use]
-    pub fn error(&self) -> Option<&UpstreamError> {
+    pub const fn error(&self) -> Option<&UpstreamError> {
         self.error.as_ref()
     }
 

@@ -83,7 +83,7 @@ fn tool(node: &Node<'_>) -> Result<Tool, ApiError> {
         ));
     }
     let mut function = outer.need("function")?.object()?;
-    let cache_point = outer.take("cache_control").is_some();
+    let cache_point = outer.take("cache_control").map(|node| message::cache_ttl(&node)).transpose()?;
     outer.finish()?;
     let name = function.need("name")?.non_empty_string()?;
     let description = function.take("description").map(|node| node.string()).transpose()?;
