@@ -21,7 +21,7 @@ use tollway_proxy::dialect::Dialect;
 use tollway_proxy::error::ApiError;
 use tollway_proxy::provider::openai::Habits;
 use tollway_proxy::provider::{Decoder, ToolNames, anthropic, bedrock, openai};
-use tollway_proxy::surface::{Head, Renderer};
+use tollway_proxy::surface::{self, Head, Renderer};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -96,8 +96,11 @@ impl Pair {
     }
 
     fn parse(&self, body: &[u8]) -> Result<ChatRequest, ApiError> {
-        let peek = self.dialect.peek("", body)?;
-        self.dialect.parse(body, &peek)
+        match self.dialect {
+            Dialect::OpenAi => surface::openai::parse(body),
+            Dialect::Anthropic => surface::anthropic::parse(body),
+            Dialect::Bedrock(_) => self.dialect.parse(body, &self.dialect.peek("", body)?),
+        }
     }
 
     fn renderer(&self, request: &ChatRequest) -> Renderer {

@@ -28,6 +28,7 @@
 //! whole. What a client cuts, or a scripted fault, is charged up to there; an error before the model starts costs nothing.
 
 mod admin;
+mod anthropic;
 mod bedrock;
 mod book;
 mod config;

@@ -6,6 +6,7 @@
 )]
 
 mod standalone {
+    mod anthropic_client;
     mod bad_input;
     mod boto3_client;
     mod examples;

@@ -41,6 +41,8 @@ pub enum Surface {
     Bedrock,
     /// An OpenAI-compatible server.
     Openai,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 /// How a request ended.

@@ -18,7 +18,7 @@ pub struct Config {
     pub credentials: Vec<Credential>,
     /// Bearer tokens accepted on the Bedrock surface (`AWS_BEARER_TOKEN_BEDROCK`).
     pub bearer_tokens: Vec<String>,
-    /// API keys of the OpenAI surface; empty: any client may call.
+    /// API keys of the OpenAI and Anthropic surfaces; empty: any client may call.
     pub api_keys: Vec<String>,
     /// False: requests on the Bedrock surface need no signature, as for a benchmark.
     pub authenticate: bool,
@@ -108,6 +108,7 @@ impl Default for Config {
             ("amazon.titan-text-express-v1", on_bedrock(200_000, 600_000, 8_000)),
             ("us.meta.llama3-3-70b-instruct-v1:0", on_bedrock(720_000, 720_000, 128_000)),
             ("mistral.mistral-large-2402-v1:0", on_bedrock(4_000_000, 12_000_000, 32_000)),
+            ("claude-sonnet-4-5", on_bedrock(3_000_000, 15_000_000, 200_000)),
             ("llama3:8b", Model::default()),
         ];
         Self {
