@@ -77,6 +77,7 @@ impl Dialect {
     pub fn prepend(self, body: &Bytes, prompt: &Prompt) -> Result<Bytes, ApiError> {
         match self {
             Self::OpenAi => Ok(openai::prepend(body, prompt)),
+            Self::Anthropic => Ok(anthropic::prepend(body, prompt)),
             Self::Bedrock(Api::Converse) => Ok(bedrock::prepend(body, prompt)),
             Self::Bedrock(Api::Invoke) => Err(ApiError::invalid(
                 "this route puts text of its own before the conversation, which InvokeModel has no place for: use Converse",
@@ -164,7 +165,9 @@ impl Dialect {
     /// Headers of an answer that its clients read.
     pub fn introduce(self, headers: &mut HeaderMap, id: &str, stream: bool, usage: Option<&Usage>) {
         match self {
-            Self::OpenAi | Self::Anthropic => {}
+            Self::OpenAi => {}
+            // The package shows it with every answer.
+            Self::Anthropic => _ = HeaderValue::from_str(id).map(|id| headers.insert("request-id", id)),
             Self::Bedrock(api) => bedrock::introduce(headers, api, id, stream, usage),
         }
     }

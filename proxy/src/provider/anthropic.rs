@@ -5,7 +5,7 @@
 //! (best effort by contract), speakers' names, an image's `detail`, a tool's `strict`, and thoughts without a signature.
 //!
 //! # What our prices do not cover
-//! Tools that run at the provider, faster or placed inference and better tiers cost more than their tokens. Where a
+//! Tools that run at the provider, and faster or placed inference, cost more than their tokens. Where a
 //! budget binds, a request for one of them is refused: nothing would hold it under the cap.
 //!
 //! # Structured output

@@ -69,8 +69,13 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
-        Reply::Models(body) | Reply::Count(body) => {
+        Reply::Models(body) => {
             entry.outcome = Outcome::Ok;
+            Body::bytes(body)
+        }
+        Reply::Count(body) => {
+            // Counting uses no tokens, so what a limit on them holds goes back.
+            (entry.usage, entry.outcome) = (Some(Usage::default()), Outcome::Ok);
             Body::bytes(body)
         }
         Reply::Whole { body, dialect, usage, cost, place } => {

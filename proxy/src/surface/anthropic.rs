@@ -16,6 +16,7 @@ mod message;
 mod meter;
 mod parse;
 mod peek;
+mod prepend;
 mod render;
 mod splice;
 mod sse;
@@ -27,8 +28,12 @@ pub use error::{render_error, render_stream_error};
 pub use meter::{Meter, usage_of};
 pub use parse::parse;
 pub use peek::{Spans, peek};
+pub use prepend::prepend;
 pub use render::render;
 pub use splice::{Splice, splice};
 pub use sse::{SseEvent, SseReader};
 pub use stream::StreamRenderer;
 pub(crate) use usage::WireUsage;
+
+#[cfg(test)]
+mod tests;

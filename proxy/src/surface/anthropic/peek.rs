@@ -170,12 +170,10 @@ impl<'a> Top<'a> {
         Ok(Peek { model, stream, include_usage: stream, max_tokens, n: 1, user, size, form })
     }
 
-    /// Tools that run at the provider, faster and placed inference, and a better tier cost more than our prices say.
+    /// Tools that run at the provider, and faster or placed inference, cost more than our prices say.
     fn unpriced(&self, tools: &[Node<'_>]) -> Option<String> {
-        let asks = |field: &Field| {
-            self.get(*field).is_some_and(|node| !matches!(node.text(), "[]" | "\"standard\"" | "\"standard_only\""))
-        };
-        let fields = [Field::Speed, Field::InferenceGeo, Field::McpServers, Field::Container, Field::ServiceTier];
+        let asks = |field: &Field| self.get(*field).is_some_and(|node| !matches!(node.text(), "[]" | "\"standard\""));
+        let fields = [Field::Speed, Field::InferenceGeo, Field::McpServers, Field::Container];
         let server_tool = |node: &&Node<'_>| {
             let kind = node.object().ok()?.take("type")?.string().ok()?;
             const HERE: [&str; 5] = ["custom", "bash_", "text_editor_", "computer_", "memory_"];
