@@ -160,7 +160,9 @@ async fn serve(
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
     let order = select::order(rule, fastrand::u64(..));
     // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
-    let place = route.cache.and_then(|cache| {
+    // A count is none, and what a client's beta features make of a question the question does not say.
+    let keeps = endpoint == Endpoint::Answer && !head.headers.contains_key("anthropic-beta");
+    let place = route.cache.filter(|_| keeps).and_then(|cache| {
         let (namespace, fingerprint) = (serving.table.namespace.as_str(), state.fingerprint.as_str());
         let (rule, dialect, path) = (rule.name.as_str(), dialect.name(), head.uri.path());
         let same =
