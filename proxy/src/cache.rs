@@ -1,8 +1,8 @@
 //! A request in, the answer that exactly the same request of the same caller got before out; in memory, with an end to both size and age.
 //!
 //! # What is the same
-//! The route with everything in it (targets, parameters, bundle), the rule, the dialect and path, every byte of the body, and who asks. So an
-//! answer never crosses a namespace, a client or a user, and a change of the route starts anew.
+//! The route with everything in it (targets, parameters, bundle), the rule, the dialect and path, every byte of the body, vendors' own
+//! headers, and who asks. So an answer never crosses a namespace, a client or a user, and a change of the route starts anew.
 
 use crate::auth::Caller;
 use bytes::Bytes;
@@ -97,12 +97,15 @@ impl Answers {
             return None;
         }
         let reads = !said("no-cache") && !said("max-age=0");
-        Some(Place { answers: self.clone(), key: same.key(), age, reads })
+        Some(Place { answers: self.clone(), key: same.key(headers), age, reads })
     }
 }
 
+/// Beginnings of the names of headers that reach a target and change its answer.
+const VENDORS: [&str; 2] = ["anthropic-", "x-amzn-bedrock-"];
+
 impl Sameness<'_> {
-    fn key(&self) -> String {
+    fn key(&self, headers: &HeaderMap) -> String {
         let Self { namespace, route, fingerprint, rule, dialect, path, caller, body } = *self;
         let client = caller.client.as_deref().map_or_else(String::new, |client| format!("c{client}"));
         let user = caller.user.as_deref().map_or_else(String::new, |user| format!("u{user}"));
@@ -112,7 +115,14 @@ impl Sameness<'_> {
             text.extend_from_slice(&part.len().to_be_bytes());
             text.extend_from_slice(part.as_bytes());
         }
-        text.extend_from_slice(body);
+        // Vendors' own headers change what is answered: a guardrail, a beta.
+        let vendors = headers.iter().filter(|(name, _)| VENDORS.iter().any(|prefix| name.as_str().starts_with(prefix)));
+        let mut vendors: Vec<_> = vendors.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        vendors.sort_unstable();
+        for part in vendors.into_iter().flat_map(|(name, value)| [name.as_bytes(), value]).chain([body]) {
+            text.extend_from_slice(&part.len().to_be_bytes());
+            text.extend_from_slice(part);
+        }
         wire::digest(&text)
     }
 }
@@ -176,7 +186,7 @@ mod tests {
             body: b"{}",
         };
         change(&mut same);
-        same.key()
+        same.key(&HeaderMap::new())
     }
 
     #[test]
@@ -205,7 +215,10 @@ mod tests {
                 caller,
                 body: b"{}",
             };
-            keys.push(base.key());
+            keys.push(base.key(&HeaderMap::new()));
+            for (name, value) in [("x-amzn-bedrock-guardrailidentifier", "g"), ("anthropic-beta", "b")] {
+                keys.push(base.key(&[(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect()));
+            }
         }
         let count = keys.len();
         keys.sort();
