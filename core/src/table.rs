@@ -394,6 +394,17 @@ pub enum Auth {
         /// Whether `x-tollway-user` is believed.
         trust_user_header: bool,
     },
+    /// Signed tokens of one issuer; the subject is the client.
+    Jwt {
+        /// Expected `iss`.
+        issuer: String,
+        /// Expected `aud`.
+        audience: String,
+        /// Where the issuer's keys are read.
+        jwks_uri: String,
+        /// Whether `x-tollway-user` is believed.
+        trust_user_header: bool,
+    },
 }
 
 /// One compiled CostBudget. Its cap and window live in the ledger, not here: threshold and spend state travel on the ledger stream.

@@ -13,10 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[RATE_LIMITS, SYSTEM];
+pub const FEATURES: &[&str] = &[RATE_LIMITS, SYSTEM, JWT];
 
 /// Limits on rates: a proxy that does not know them would let everything through.
 pub const RATE_LIMITS: &str = "rateLimits";
+
+/// Callers with signed tokens.
+pub const JWT: &str = "jwt";
 
 /// Prompt bundles: without its bundle a route would answer something else.
 pub const SYSTEM: &str = "system";

@@ -1,6 +1,7 @@
-//! A route's rule on who may call and a request's headers in, who calls out. Pure.
+//! A route's rule on who may call and a request's headers in, who calls out. Pure, but for the keys of issuers, which `tokens` fetches.
 
 mod signature;
+pub mod tokens;
 
 use crate::error::{ApiError, Code};
 use crate::source::Secrets;
@@ -30,8 +31,11 @@ pub fn authenticate(
     body_user: Option<&str>,
 ) -> Result<Caller, ApiError> {
     let said = header_user(headers).or(body_user).map(str::to_owned);
-    let Some(Auth::ApiKeys { secret, trust_user_header }) = auth else {
-        return Ok(Caller { client: None, user: said });
+    let (secret, trust_user_header) = match auth {
+        None => return Ok(Caller { client: None, user: said }),
+        Some(Auth::ApiKeys { secret, trust_user_header }) => (secret, trust_user_header),
+        // `Tokens` checks these; nobody comes in by another door.
+        Some(Auth::Jwt { .. }) => return Err(token_required()),
     };
     let clients = secrets.all(secret).ok_or_else(not_at_hand)?;
     // Each vendor's own clients have their own place for it.
@@ -66,8 +70,10 @@ pub fn by_signature(
     now: SystemTime,
 ) -> Result<Caller, ApiError> {
     let said = header_user(&head.headers).map(str::to_owned);
-    let Some(Auth::ApiKeys { secret, trust_user_header }) = auth else {
-        return Ok(Caller { client: None, user: said });
+    let (secret, trust_user_header) = match auth {
+        None => return Ok(Caller { client: None, user: said }),
+        Some(Auth::ApiKeys { secret, trust_user_header }) => (secret, trust_user_header),
+        Some(Auth::Jwt { .. }) => return Err(token_required()),
     };
     let clients = secrets.all(secret).ok_or_else(not_at_hand)?;
     let client = signature::verify(clients, head, body, now)?;
@@ -81,6 +87,10 @@ fn header_user(headers: &HeaderMap) -> Option<&str> {
 
 fn not_at_hand() -> ApiError {
     ApiError::new(Code::NotReady, "the API keys of this route are not at hand yet; try again in a moment")
+}
+
+fn token_required() -> ApiError {
+    ApiError::new(Code::InvalidApiKey, "a token is required: send it as Authorization: Bearer <token>")
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -6,6 +6,7 @@ mod respond;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
+use crate::auth::tokens::Tokens;
 use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
 use crate::cache::{Answers, CAPACITY, Sameness};
@@ -41,6 +42,7 @@ pub struct Proxy {
     pub targets: Targets,
     pub upstream: Upstream,
     pub answers: Answers,
+    pub tokens: Tokens,
     pub aws: Aws,
     pub options: Options,
 }
@@ -84,6 +86,7 @@ impl Proxy {
             targets,
             upstream: Upstream::default(),
             answers,
+            tokens: Tokens::default(),
             aws: Aws::new(),
             options,
         })
@@ -115,7 +118,7 @@ async fn serve(
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
-        return Ok(Reply::Models(respond::models(&serving, proxy.options.gateway, &head.headers)));
+        return Ok(Reply::Models(respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers)));
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;
@@ -135,7 +138,12 @@ async fn serve(
     entry.route = Some(route_name.to_owned());
     entry.meter = Some(Arc::clone(&state.meter));
     // Who calls, before anything is spent on the answer.
-    let caller = if dialect.is_signed() && auth::is_signed(&head.headers) {
+    let way = (&proxy.upstream, proxy.options.policy);
+    let by_token =
+        proxy.tokens.authenticate(route.auth.as_ref(), &head.headers, peek.user.as_deref(), way).await.transpose()?;
+    let caller = if let Some(caller) = by_token {
+        caller
+    } else if dialect.is_signed() && auth::is_signed(&head.headers) {
         auth::by_signature(route.auth.as_ref(), &serving.secrets, &head, &body, SystemTime::now())?
     } else {
         auth::authenticate(route.auth.as_ref(), &serving.secrets, &head.headers, peek.user.as_deref())?

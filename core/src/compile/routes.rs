@@ -40,7 +40,8 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         verdict.unresolved.extend(missing(facts, secret, None, "spec.auth.apiKeys.secretRef".to_owned()));
     }
     let system = system.as_ref().and_then(|map| prompt(map, facts, verdict));
-    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM)];
+    let jwt = matches!(auth, Some(Auth::Jwt { .. })).then_some(wire::JWT);
+    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM), jwt];
     table::Route {
         requires: requires.into_iter().flatten().map(str::to_owned).collect(),
         targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),

@@ -39,11 +39,6 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
         let global = limit.scope == Some(LimitScope::Global);
         found.refuse(&format!("spec.rateLimits[{at}].scope"), global, "limits over all proxies are not enforced yet");
     }
-    found.refuse(
-        "spec.auth.jwt",
-        spec.auth.as_ref().is_some_and(|auth| auth.jwt.is_some()),
-        "tokens are not checked yet; use apiKeys",
-    );
     let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
     found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
     for (at, target) in spec.targets.iter().enumerate() {

@@ -245,6 +245,10 @@ fn callers(auth: &spec::Auth, errors: &mut Errors) -> Option<Auth> {
     let spec::Auth { jwt, api_keys, trust_user_header } = auth;
     errors.exactly_one("spec.auth", &[("jwt", jwt.is_some()), ("apiKeys", api_keys.is_some())]);
     let trust_user_header = trust_user_header.unwrap_or_default();
+    if let Some(spec::Jwt { issuer, audience, jwks_uri }) = jwt {
+        let (issuer, audience, jwks_uri) = (issuer.clone(), audience.clone(), jwks_uri.clone());
+        return Some(Auth::Jwt { issuer, audience, jwks_uri, trust_user_header });
+    }
     api_keys.as_ref().map(|keys| Auth::ApiKeys { secret: keys.secret_ref.name.0.clone(), trust_user_header })
 }
 

@@ -167,7 +167,8 @@ pub struct System {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.jwt) != has(self.apiKeys)").message("give exactly one of jwt and apiKeys"))]
 pub struct Auth {
-    /// Bearer tokens of an issuer; the subject is the client. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Bearer tokens of an issuer; the subject is the client. RS256 and ES256; 60 s of clock skew are forgiven. While the keys of
+    /// the issuer could never be read, the route answers 503; later the last good ones stay in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
     /// Keys kept in a Secret.

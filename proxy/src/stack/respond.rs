@@ -2,7 +2,7 @@
 
 use crate::access::Entry;
 use crate::attempt::{Answer, Stream};
-use crate::auth;
+use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
 use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
@@ -172,10 +172,13 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
 }
 
 /// Every name the caller may send, without the wildcard.
-pub fn models(serving: &Serving, gateway: bool, headers: &HeaderMap) -> Bytes {
+pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &HeaderMap) -> Bytes {
     let open = |name: &String| {
         let route = serving.table.routes.get(name);
-        let admits = |auth| auth::authenticate(auth, &serving.secrets, headers, None).is_ok();
+        let admits = |auth| {
+            let by_token = tokens.at_hand(auth, headers);
+            by_token.unwrap_or_else(|| auth::authenticate(auth, &serving.secrets, headers, None)).is_ok()
+        };
         route.is_some_and(|route| (route.auth.is_some() || !gateway) && admits(route.auth.as_ref()))
     };
     let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
