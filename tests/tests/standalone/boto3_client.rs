@@ -51,6 +51,20 @@ spec:
 ---
 apiVersion: tollway.dev/v1alpha1
 kind: ModelRoute
+metadata: {name: mixed}
+spec:
+  models: [mixed]
+  targets:
+  - {name: pro, bedrock: {modelId: "us.amazon.nova-pro-v1:0", region: us-east-1}}
+  - name: local
+    openai: {baseUrl: "SIMULATOR/v1", model: "llama3:8b"}
+    price: {inputPerMillion: "0", outputPerMillion: "0"}
+  rules:
+  - split: [{target: pro, weight: 1}]
+    fallback: [local]
+---
+apiVersion: tollway.dev/v1alpha1
+kind: ModelRoute
 metadata: {name: locked}
 spec:
   models: [locked]
@@ -79,7 +93,7 @@ const SAID: &str = "The toll is paid and the road is open.";
 
 async fn setup() -> (Sim, Proxy) {
     let sim = Sim::start(Config::default()).await.expect("a simulator");
-    let proxy = proxy(&sim, ROUTES).await;
+    let proxy = proxy(&sim, &ROUTES.replace("SIMULATOR", &sim.url())).await;
     (sim, proxy)
 }
 
@@ -278,9 +292,40 @@ async fn a_simulated_target_speaks_converse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_another_dialect_takes_over() {
+    let (sim, proxy) = setup().await;
+    sim.script(Rule::error(Exception::ServiceUnavailable).model(PRO));
+    let call = Block::ToolUse { id: "t1".to_owned(), name: "toll".to_owned(), input: json!({"road": "A1"}) };
+    let tools = json!({"tools": [{"toolSpec": {"name": "toll", "inputSchema": {"json": {"type": "object"}}}}]});
+    let calls = || {
+        json!([
+            {"do": "converse", "modelId": "mixed", "messages": hello(), "toolConfig": tools},
+            {"do": "converse_stream", "modelId": "mixed", "messages": hello(), "toolConfig": tools},
+            {"do": "invoke_model", "modelId": "mixed", "body": {"messages": hello()}},
+        ])
+    };
+    let seen = ask(&proxy, calls()).await;
+    assert_eq!(
+        (&seen[0]["content"][0]["text"], &seen[0]["headers"]["target"]),
+        (&SAID.into(), &"local".into()),
+        "{}",
+        seen[0]
+    );
+    assert_eq!((&seen[1]["text"], &seen[1]["stop"]), (&SAID.into(), &"end_turn".into()), "{}", seen[1]);
+    assert_eq!(seen[1]["usage"], seen[0]["usage"]);
+    assert_eq!(seen[2]["error"], "ServiceUnavailableException", "no other target knows Nova's words: {}", seen[2]);
+    sim.script(Rule::reply(Reply::blocks([call])).model("llama3:8b"));
+    let seen = ask(&proxy, calls()).await;
+    assert_eq!(seen[0]["stop"], "tool_use", "{}", seen[0]);
+    assert_eq!(seen[0]["content"][0]["toolUse"]["input"], json!({"road": "A1"}), "{}", seen[0]);
+    assert_eq!((&seen[1]["tool"], &seen[1]["stop"]), (&"toll".into(), &"tool_use".into()), "{}", seen[1]);
+    assert_eq!(seen[1]["input"], r#"{"road":"A1"}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_budget_is_asked_once() {
     let sim = Sim::start(Config::default()).await.expect("a simulator");
-    let proxy = proxy(&sim, &ROUTES.replace("\"5.00\"", "\"0.0000001\"")).await;
+    let proxy = proxy(&sim, &ROUTES.replace("SIMULATOR", &sim.url()).replace("\"5.00\"", "\"0.0000001\"")).await;
     let calls = json!([
         {"do": "converse", "modelId": PRO, "messages": hello()},
         {"do": "converse_stream", "modelId": PRO, "messages": hello()},
