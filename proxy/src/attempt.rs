@@ -1,6 +1,7 @@
 //! One attempt on one target: reserve, build, send, wait for the first byte, classify; an answer, a failure or a reason to pass it over out.
 
 mod call;
+mod embed;
 pub mod failure;
 pub mod read;
 
@@ -13,7 +14,7 @@ use crate::metrics::Attempt;
 use crate::provider::{self, Call, Source};
 use crate::source::Serving;
 use crate::stack::Proxy;
-use crate::surface::{Head, Peek};
+use crate::surface::{Form, Head, Peek};
 use crate::targets::TargetState;
 use crate::upstream::Policy;
 use bytes::Bytes;
@@ -106,6 +107,9 @@ impl Job<'_> {
     /// # Errors
     /// What is wrong with the request.
     pub fn parsed(&self) -> Result<&ChatRequest, ApiError> {
+        if let Form::Responses(request) = &self.peek.form {
+            return Ok(&request.chat);
+        }
         self.parsed.get_or_init(|| self.dialect.parse(self.body, self.peek)).as_ref().map_err(Clone::clone)
     }
 

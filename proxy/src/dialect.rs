@@ -3,7 +3,7 @@
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::ApiError;
 use crate::surface::bedrock::{self, Api};
-use crate::surface::{Head, Peek, Renderer, anthropic, openai};
+use crate::surface::{Form, Head, Peek, Renderer, anthropic, embeddings, openai, responses};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -21,8 +21,11 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A vendor's way of speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
+    /// OpenAI's first way: chat completions, models.
     OpenAi,
     Anthropic,
+    /// OpenAI's later way.
+    Responses,
     /// One of the Bedrock runtime's two ways.
     Bedrock(Api),
 }
@@ -34,6 +37,7 @@ impl Dialect {
         match self {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
+            Self::Responses => "responses",
             Self::Bedrock(_) => "bedrock",
         }
     }
@@ -44,6 +48,7 @@ impl Dialect {
         match self {
             Self::OpenAi => "chatcmpl-",
             Self::Anthropic => "msg_",
+            Self::Responses => "resp_",
             Self::Bedrock(_) => "",
         }
     }
@@ -52,9 +57,9 @@ impl Dialect {
     #[must_use]
     pub const fn content_type(self, stream: bool) -> &'static str {
         match self {
-            Self::OpenAi | Self::Anthropic if stream => "text/event-stream",
+            Self::OpenAi | Self::Anthropic | Self::Responses if stream => "text/event-stream",
             Self::Bedrock(_) if stream => "application/vnd.amazon.eventstream",
-            Self::OpenAi | Self::Anthropic | Self::Bedrock(_) => "application/json",
+            Self::OpenAi | Self::Anthropic | Self::Responses | Self::Bedrock(_) => "application/json",
         }
     }
 
@@ -64,8 +69,10 @@ impl Dialect {
     /// What is wrong with the request.
     pub fn peek(self, path: &str, body: &[u8]) -> Result<Peek, ApiError> {
         match self {
+            Self::OpenAi if path == "/v1/embeddings" => embeddings::peek(body),
             Self::OpenAi => openai::peek(body),
             Self::Anthropic => anthropic::peek(body),
+            Self::Responses => responses::peek(body),
             Self::Bedrock(_) => bedrock::peek(path, body),
         }
     }
@@ -78,6 +85,8 @@ impl Dialect {
         match self {
             Self::OpenAi => Ok(openai::prepend(body, prompt)),
             Self::Anthropic => Ok(anthropic::prepend(body, prompt)),
+            // Its answers repeat the request, which this text is no part of: it goes into what was read.
+            Self::Responses => Ok(body.clone()),
             Self::Bedrock(Api::Converse) => Ok(bedrock::prepend(body, prompt)),
             Self::Bedrock(Api::Invoke) => Err(ApiError::invalid(
                 "this route puts text of its own before the conversation, which InvokeModel has no place for: use Converse",
@@ -93,16 +102,21 @@ impl Dialect {
         match self {
             Self::OpenAi => openai::parse(body),
             Self::Anthropic => anthropic::parse(body),
+            Self::Responses => match &peek.form {
+                Form::Responses(request) => Ok(request.chat.clone()),
+                _ => Err(ApiError::invalid("this is no responses request")),
+            },
             Self::Bedrock(_) => bedrock::parse(body, peek),
         }
     }
 
     /// The body of a complete answer.
     #[must_use]
-    pub fn render(self, response: &ChatResponse, head: &Head) -> Bytes {
+    pub fn render(self, response: &ChatResponse, head: &Head, peek: &Peek) -> Bytes {
         match self {
             Self::OpenAi => openai::render(response, head),
             Self::Anthropic => anthropic::render(response, head),
+            Self::Responses => responses::render(response, head, &echo(peek)),
             Self::Bedrock(_) => bedrock::render(response, head),
         }
     }
@@ -113,6 +127,7 @@ impl Dialect {
         match self {
             Self::OpenAi => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
             Self::Anthropic => Renderer::Anthropic(anthropic::StreamRenderer::new(head)),
+            Self::Responses => Renderer::Responses(Box::new(responses::StreamRenderer::new(head, echo(peek)))),
             Self::Bedrock(_) => Renderer::Bedrock(bedrock::StreamRenderer::new(head.began)),
         }
     }
@@ -121,7 +136,7 @@ impl Dialect {
     #[must_use]
     pub fn status(self, error: &ApiError) -> StatusCode {
         match self {
-            Self::OpenAi | Self::Anthropic => error.status,
+            Self::OpenAi | Self::Anthropic | Self::Responses => error.status,
             Self::Bedrock(_) => bedrock::status(error),
         }
     }
@@ -130,18 +145,19 @@ impl Dialect {
     #[must_use]
     pub fn error(self, error: &ApiError) -> Bytes {
         match self {
-            Self::OpenAi => openai::render_error(error),
+            Self::OpenAi | Self::Responses => openai::render_error(error),
             Self::Anthropic => anthropic::render_error(error),
             Self::Bedrock(_) => bedrock::render_error(error),
         }
     }
 
-    /// The event that ends a stream which cannot be completed.
+    /// The event that ends a stream which cannot be completed; `events` went before it, in a dialect that numbers them.
     #[must_use]
-    pub fn stream_error(self, error: &ApiError) -> Bytes {
+    pub fn stream_error(self, error: &ApiError, events: u64) -> Bytes {
         match self {
             Self::OpenAi => openai::render_stream_error(error),
             Self::Anthropic => anthropic::render_stream_error(error),
+            Self::Responses => responses::render_stream_error(error, events),
             Self::Bedrock(_) => bedrock::render_stream_error(error),
         }
     }
@@ -150,7 +166,7 @@ impl Dialect {
     #[must_use]
     pub const fn keep_alive(self) -> Option<Bytes> {
         match self {
-            Self::OpenAi => Some(Bytes::from_static(b": keep-alive\n\n")),
+            Self::OpenAi | Self::Responses => Some(Bytes::from_static(b": keep-alive\n\n")),
             Self::Anthropic => Some(Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n")),
             Self::Bedrock(_) => None,
         }
@@ -165,11 +181,19 @@ impl Dialect {
     /// Headers of an answer that its clients read.
     pub fn introduce(self, headers: &mut HeaderMap, id: &str, stream: bool, usage: Option<&Usage>) {
         match self {
-            Self::OpenAi => {}
+            Self::OpenAi | Self::Responses => {}
             // The package shows it with every answer.
             Self::Anthropic => _ = HeaderValue::from_str(id).map(|id| headers.insert("request-id", id)),
             Self::Bedrock(api) => bedrock::introduce(headers, api, id, stream, usage),
         }
+    }
+}
+
+/// What an answer to a responses request repeats of it.
+fn echo(peek: &Peek) -> responses::Echo {
+    match &peek.form {
+        Form::Responses(request) => request.echo.clone(),
+        _ => responses::Echo::default(),
     }
 }
 
@@ -182,7 +206,7 @@ pub fn explain(headers: &mut HeaderMap, error: &ApiError, dialect: Dialect) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     match dialect {
-        Dialect::OpenAi | Dialect::Anthropic => {}
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => {}
         Dialect::Bedrock(_) => bedrock::explain(headers, error),
     }
     if error.is_final() {

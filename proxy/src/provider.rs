@@ -41,6 +41,8 @@ pub enum Call {
     Native { api: Api, headers: HeaderMap, body: Bytes },
     /// Over the network, signed just before.
     Converse { body: Bytes, names: ToolNames },
+    /// Over the network, signed just before: as many calls as it takes.
+    Embed { bodies: Vec<Bytes>, texts: usize, base64: bool },
     /// In here.
     Pretend(simulated::Script),
 }
@@ -52,6 +54,8 @@ pub enum Reading {
     CompletionsPassed,
     /// Chat completions, for any other client.
     Completions(ToolNames),
+    /// Embeddings, for a client of that dialect.
+    EmbeddingsPassed,
     /// Anthropic messages, for a client of that dialect.
     MessagesPassed,
     /// Anthropic messages, for any other client.
@@ -68,13 +72,15 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Re
         Provider::Anthropic(anthropic) => anthropic::prepare(job, route, anthropic, output),
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
         Provider::Bedrock(bedrock) => match &job.peek.form {
+            Form::Embeddings(request) => bedrock::embed(job, bedrock, request),
             Form::Converse(_) | Form::Invoke(_) => bedrock::prepare(job, route, bedrock, output),
-            Form::ChatCompletions(_) | Form::Messages(_) => converse(job, route, bedrock, output),
+            Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) => converse(job, route, bedrock, output),
         },
     }
 }
 
 fn converse(job: &Job<'_>, route: &Route, target: &Bedrock, output: u32) -> Result<Prepared, Skip> {
+    bedrock::chats(&job.peek.model, target)?;
     let request = job.parsed().map_err(Skip::Inexpressible)?;
     let built = bedrock::build(request, target, &route.defaults, output).map_err(Skip::Inexpressible)?;
     let bedrock::ConverseRequest { body, size, names } = built;
@@ -207,6 +213,16 @@ impl Source {
         match self {
             Self::Passed(passed) => passed.is_between_events(),
             Self::Native(_) | Self::Translated(_) | Self::Pretended(_) => true,
+        }
+    }
+
+    /// How many events the client got or is about to get, in a dialect that numbers them.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        match self {
+            Self::Passed(_) | Self::Native(_) => 0,
+            Self::Translated(translated) => translated.events(),
+            Self::Pretended(pretended) => pretended.events(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
-use crate::surface::Peek;
+use crate::surface::{Peek, responses};
 use crate::targets::{RouteState, Targets};
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
@@ -154,7 +154,8 @@ async fn serve(
         None => (body, peek),
         Some(prompt) => {
             let body = dialect.prepend(&body, prompt)?;
-            let peek = dialect.peek(head.uri.path(), &body)?;
+            let mut peek = dialect.peek(head.uri.path(), &body)?;
+            responses::prepend(&mut peek, prompt);
             (body, peek)
         }
     };

@@ -3,9 +3,11 @@
 pub mod anthropic;
 pub mod bedrock;
 mod edits;
+pub mod embeddings;
 mod members;
 mod node;
 pub mod openai;
+pub mod responses;
 
 use crate::chat::{Size, StreamEvent, Usage};
 use tokio::time::Instant;
@@ -38,6 +40,10 @@ pub enum Form {
     ChatCompletions(openai::Spans),
     /// Anthropic Messages.
     Messages(anthropic::Spans),
+    /// OpenAI responses, already read: every target gets a translation.
+    Responses(Box<responses::Request>),
+    /// OpenAI embeddings, already read.
+    Embeddings(embeddings::Request),
     /// Converse and ConverseStream.
     Converse(bedrock::Spans),
     /// InvokeModel and InvokeModelWithResponseStream.
@@ -61,6 +67,7 @@ pub struct Head {
 pub enum Renderer {
     OpenAi(openai::StreamRenderer),
     Anthropic(anthropic::StreamRenderer),
+    Responses(Box<responses::StreamRenderer>),
     Bedrock(bedrock::StreamRenderer),
 }
 
@@ -70,6 +77,7 @@ impl Renderer {
         match self {
             Self::OpenAi(renderer) => renderer.event(event, out),
             Self::Anthropic(renderer) => renderer.event(event, out),
+            Self::Responses(renderer) => renderer.event(event, out),
             Self::Bedrock(renderer) => renderer.event(event, out),
         }
     }
@@ -79,7 +87,17 @@ impl Renderer {
         match self {
             Self::OpenAi(renderer) => renderer.end(out),
             Self::Anthropic(renderer) => renderer.end(out),
+            Self::Responses(renderer) => renderer.end(out),
             Self::Bedrock(renderer) => renderer.end(out),
+        }
+    }
+
+    /// How many events were rendered, in a dialect that numbers them.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        match self {
+            Self::Responses(renderer) => renderer.events(),
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Bedrock(_) => 0,
         }
     }
 
@@ -89,6 +107,7 @@ impl Renderer {
         match self {
             Self::OpenAi(renderer) => renderer.usage(),
             Self::Anthropic(renderer) => renderer.usage(),
+            Self::Responses(renderer) => renderer.usage(),
             Self::Bedrock(renderer) => renderer.usage(),
         }
     }

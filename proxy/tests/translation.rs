@@ -84,13 +84,14 @@ enum Provider {
 
 const BEDROCK: Dialect = Dialect::Bedrock(Api::Converse);
 
-const PAIRS: [Pair; 6] = [
+const PAIRS: [Pair; 7] = [
     Pair { folder: "openai-to-bedrock", dialect: Dialect::OpenAi, provider: Provider::Bedrock, least: 120 },
     Pair { folder: "anthropic-to-bedrock", dialect: Dialect::Anthropic, provider: Provider::Bedrock, least: 20 },
     Pair { folder: "openai-to-anthropic", dialect: Dialect::OpenAi, provider: Provider::Anthropic, least: 20 },
     Pair { folder: "anthropic-to-openai", dialect: Dialect::Anthropic, provider: Provider::OpenAi, least: 20 },
     Pair { folder: "bedrock-to-openai", dialect: BEDROCK, provider: Provider::OpenAi, least: 40 },
     Pair { folder: "bedrock-to-bedrock", dialect: BEDROCK, provider: Provider::Passed, least: 20 },
+    Pair { folder: "responses-to-bedrock", dialect: Dialect::Responses, provider: Provider::Bedrock, least: 20 },
 ];
 
 impl Pair {
@@ -110,20 +111,29 @@ impl Pair {
         match self.dialect {
             Dialect::OpenAi => surface::openai::parse(body),
             Dialect::Anthropic => surface::anthropic::parse(body),
-            Dialect::Bedrock(_) => self.dialect.parse(body, &self.peek(body)?),
+            Dialect::Responses | Dialect::Bedrock(_) => self.dialect.parse(body, &self.peek(body)?),
         }
     }
 
-    fn renderer(&self, request: &ChatRequest) -> Renderer {
-        let plain = if self.dialect == BEDROCK { b"{}".as_slice() } else { PLAIN };
-        let include_usage = request.stream_options.include_usage;
-        let peek = Peek { include_usage, ..self.peek(plain).unwrap() };
-        self.dialect.renderer(head(&request.model), &peek)
+    fn renderer(&self, peek: &Peek) -> Renderer {
+        self.dialect.renderer(self.head(&peek.model), peek)
+    }
+
+    fn head(&self, model: &str) -> Head {
+        let id = if self.dialect == Dialect::Responses { "resp_1" } else { "chatcmpl-1" };
+        Head { id: id.to_owned(), created: 1_700_000_000, began: None, model: model.to_owned() }
+    }
+
+    /// How often a stream says that it broke.
+    fn errors(&self, shown: &str) -> usize {
+        let mark = match self.dialect {
+            Dialect::Responses => "event: error\n",
+            Dialect::Bedrock(_) => "{\"exception\":",
+            Dialect::OpenAi | Dialect::Anthropic => "\"error\":{",
+        };
+        shown.matches(mark).count()
     }
 }
-
-/// A request that is one in every dialect that names its model in the body.
-const PLAIN: &[u8] = br#"{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]}"#;
 
 impl Provider {
     fn build(self, request: &ChatRequest, settings: &Case) -> Result<(bytes::Bytes, ToolNames), ApiError> {
@@ -195,10 +205,6 @@ fn read(case: &Path, name: &str) -> Option<Vec<u8>> {
 
 fn settings(case: &Path) -> Case {
     read(case, "case.json").map_or_else(Case::default, |json| serde_json::from_slice(&json).unwrap())
-}
-
-fn head(model: &str) -> Head {
-    Head { id: "chatcmpl-1".to_owned(), created: 1_700_000_000, began: None, model: model.to_owned() }
 }
 
 /// Indents JSON without touching the order of its members or the spelling of its values.
@@ -323,8 +329,9 @@ fn run(pair: Pair, case: &Path) -> Outcome {
         return passed(pair, case);
     }
     let settings = settings(case);
-    let request = match pair.parse(&read(case, "request.json").unwrap()) {
-        Ok(request) => request,
+    let sent = read(case, "request.json").unwrap();
+    let (request, peek) = match pair.parse(&sent) {
+        Ok(request) => (request, pair.peek(&sent).unwrap()),
         Err(error) => return refused(pair.dialect, &error),
     };
     let (body, names) = match pair.provider.build(&request, &settings) {
@@ -343,12 +350,12 @@ fn run(pair: Pair, case: &Path) -> Outcome {
             Err(bedrock::decode_error(settings.status, &headers, &body))
         };
         outcome.push(match answer {
-            Ok(answer) => ("response.json", pretty(&pair.dialect.render(&answer, &head(&request.model)))),
+            Ok(answer) => ("response.json", pretty(&pair.dialect.render(&answer, &pair.head(&request.model), &peek))),
             Err(error) => failed(&error),
         });
     }
     if let Some(parts) = pair.provider.stream(case) {
-        let mut renderer = pair.renderer(&request);
+        let mut renderer = pair.renderer(&peek);
         let mut sse = Vec::new();
         for event in pair.provider.events(&names, parts.iter().map(Vec::as_slice)) {
             renderer.event(&event, &mut sse);
@@ -425,7 +432,7 @@ fn peek_says_what_a_full_parse_says() {
 struct Streamed {
     pair: Pair,
     case: PathBuf,
-    request: ChatRequest,
+    peek: Peek,
     names: ToolNames,
     parts: Vec<Vec<u8>>,
 }
@@ -434,9 +441,10 @@ fn streams() -> impl Iterator<Item = Streamed> {
     let cases = PAIRS.iter().flat_map(|pair| pair.cases().into_iter().map(move |case| (*pair, case)));
     cases.filter_map(|(pair, case)| {
         let parts = pair.provider.stream(&case).filter(|_| pair.provider != Provider::Passed)?;
-        let request = pair.parse(&read(&case, "request.json")?).ok()?;
+        let sent = read(&case, "request.json")?;
+        let (request, peek) = (pair.parse(&sent).ok()?, pair.peek(&sent).ok()?);
         let names = pair.provider.build(&request, &settings(&case)).ok()?.1;
-        Some(Streamed { pair, case, request, names, parts })
+        Some(Streamed { pair, case, peek, names, parts })
     })
 }
 
@@ -457,7 +465,7 @@ fn a_stream_says_the_same_however_its_bytes_are_cut() {
 
 #[test]
 fn a_stream_that_dies_anywhere_is_an_error_and_never_an_end() {
-    for Streamed { pair, case, request, names, parts } in streams() {
+    for Streamed { pair, case, peek, names, parts } in streams() {
         let bytes = parts.concat();
         let whole = pair.provider.events(&names, [bytes.as_slice()]);
         if matches!(whole.last(), Some(StreamEvent::Error(_))) {
@@ -472,15 +480,14 @@ fn a_stream_that_dies_anywhere_is_an_error_and_never_an_end() {
             }
             let errors = events.iter().filter(|event| matches!(event, StreamEvent::Error(_))).count();
             assert_eq!(errors, 1, "{} cut after {cut} bytes: {events:?}", case.display());
-            let mut renderer = pair.renderer(&request);
+            let mut renderer = pair.renderer(&peek);
             let mut sse = Vec::new();
             events.iter().for_each(|event| renderer.event(event, &mut sse));
             renderer.end(&mut sse);
-            let (_, sse) = shown(pair.dialect, sse);
-            let ends = ["[DONE]", "message_stop", "\"event\":\"metadata\""];
-            assert!(!ends.iter().any(|end| sse.contains(end)), "{sse}");
-            let word = if pair.dialect == BEDROCK { "{\"exception\":" } else { "\"error\":{" };
-            assert_eq!(sse.matches(word).count(), 1, "{sse}");
+            let (_, shown) = shown(pair.dialect, sse);
+            let ends = ["[DONE]", "message_stop", "response.completed", "\"event\":\"metadata\""];
+            assert!(!ends.iter().any(|end| shown.contains(end)), "{shown}");
+            assert_eq!(pair.errors(&shown), 1, "{shown}");
         }
     }
 }

@@ -12,6 +12,8 @@ mod standalone {
     mod examples;
     mod footprint;
     mod openai_client;
+    mod openai_embeddings;
+    mod openai_responses;
     mod quickstart;
     mod setup;
     mod streams;

@@ -64,6 +64,7 @@ impl Calling<'_> {
             Call::Send { request, policy, reading } => self.over_http(*request, policy, reading).await,
             Call::Native { api, headers, body } => self.native(api, headers, body).await,
             Call::Converse { body, names } => self.converse(body, names).await,
+            Call::Embed { bodies, texts, base64 } => self.embed(bodies, texts, base64).await,
             Call::Pretend(script) => self.pretend(script).await,
         }
     }
@@ -83,7 +84,7 @@ impl Calling<'_> {
         let job = self.job;
         if job.peek.stream {
             let decoder = match reading {
-                Reading::CompletionsPassed => {
+                Reading::CompletionsPassed | Reading::EmbeddingsPassed => {
                     let meter = PassedMeter::Completions(surface::openai::Meter::new(!job.peek.include_usage));
                     return self.first_byte(Source::Passed(Passed::new(body, meter))).await;
                 }
@@ -100,13 +101,18 @@ impl Calling<'_> {
         let body = self.read_answer(body).await?;
         let response = match reading {
             Reading::CompletionsPassed => return self.passed(surface::openai::usage_of(&body), body).await,
+            Reading::EmbeddingsPassed => {
+                let usage = surface::embeddings::usage_of(&body);
+                let usage = usage.map(|tokens| chat::Usage { tokens, reasoning: 0 });
+                return self.passed(usage, body).await;
+            }
             Reading::MessagesPassed => return self.passed(surface::anthropic::usage_of(&body), body).await,
             Reading::Completions(names) => openai::decode(&body, &names),
             Reading::Messages(names) => anthropic::decode(&body, &names),
         };
         let response = response.map_err(|error| Failed::in_full(Failure::inside(self.place.name, &error)))?;
         let usage = response.usage.map(|usage| usage.tokens);
-        Ok(Began::Whole(job.dialect.render(&response, &job.head()), usage))
+        Ok(Began::Whole(job.dialect.render(&response, &job.head(), job.peek), usage))
     }
 
     /// An answer in the client's own dialect.
@@ -133,6 +139,13 @@ impl Calling<'_> {
 
     /// Sends signed bytes to a Bedrock target and waits for the head of a good answer.
     async fn signed(&mut self, api: Api, headers: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failed> {
+        let request = self.sign(api, headers, body).await?;
+        self.metered.sent();
+        self.answer(request).await
+    }
+
+    /// The request that a Bedrock target takes.
+    pub(super) async fn sign(&self, api: Api, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Failed> {
         let place = self.place;
         let unsigned = |reason: &str| Failed::free(Failure::unreachable(place.name, reason));
         let Provider::Bedrock(target) = &place.target.provider else {
@@ -141,9 +154,14 @@ impl Calling<'_> {
         let what = (api, self.job.peek.stream);
         let signed = timeout_at(self.deadline, self.proxy.aws.signed_request(target, what, headers, body)).await;
         let signed = signed.map_err(|_| unsigned("no AWS credentials came in time"))?;
-        let request = signed.map_err(|error| unsigned(&error.to_string()))?;
+        signed.map_err(|error| unsigned(&error.to_string()))
+    }
+
+    /// Sends a signed request and waits for the head of a good answer.
+    pub(super) async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+        let place = self.place;
         // The address comes from AWS or from the proxy's own environment, never from a manifest: loopback was chosen there.
-        let response = self.send(request, Policy::Loopback).await?;
+        let response = self.exchange(request, Policy::Loopback).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -166,7 +184,7 @@ impl Calling<'_> {
         let response = bedrock::decode(&body, &names);
         let response = response.map_err(|error| Failed::in_full(Failure::inside(self.place.name, &error)))?;
         let usage = response.usage.map(|usage| usage.tokens);
-        Ok(Began::Whole(job.dialect.render(&response, &job.head()), usage))
+        Ok(Began::Whole(job.dialect.render(&response, &job.head(), job.peek), usage))
     }
 
     /// A simulated target.
@@ -182,13 +200,17 @@ impl Calling<'_> {
         }
         let response = timeout_at(self.deadline, script.whole()).await.map_err(|_| self.late())?;
         let usage = response.usage.map(|usage| usage.tokens);
-        Ok(Began::Whole(self.job.dialect.render(&response, &self.job.head()), usage))
+        Ok(Began::Whole(self.job.dialect.render(&response, &self.job.head(), self.job.peek), usage))
     }
 
     /// Sends the request and waits for the head of the answer.
     async fn send(&mut self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
-        let connect = Duration::from_millis(self.place.route.timeouts.connect_ms);
         self.metered.sent();
+        self.exchange(request, policy).await
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+        let connect = Duration::from_millis(self.place.route.timeouts.connect_ms);
         let sent = timeout_at(self.deadline, self.proxy.upstream.send(request, policy, connect)).await;
         sent.map_err(|_| self.late())?.map_err(|error| match error {
             SendError::Connect(reason) => Failed::free(Failure::unreachable(self.place.name, &reason)),
@@ -203,7 +225,7 @@ impl Calling<'_> {
         read.map_err(|_| Failed::in_full(Failure::broken(self.place.name, "its error message never ended")))
     }
 
-    async fn read_answer(&self, body: Incoming) -> Result<Bytes, Failed> {
+    pub(super) async fn read_answer(&self, body: Incoming) -> Result<Bytes, Failed> {
         let idle = Duration::from_millis(self.place.route.timeouts.idle_ms);
         read::whole(body, read::ANSWER_LIMIT, idle, self.job.ends).await.map_err(|unread| match unread {
             Unread::Late => self.late(),

@@ -163,15 +163,16 @@ impl Relay {
 
     /// The answer broke: one error event, no done marker, charged in full.
     fn cut(&mut self, attempt: Attempt, error: &ApiError) -> Bytes {
-        let mut event = Vec::new();
+        let (mut event, mut events) = (Vec::new(), 0);
         if let Some(Running { source, metered, mut entry, recording: _ }) = self.running.take() {
+            events = source.events();
             if !source.is_between_events() {
                 event.push(b'\n');
             }
             entry.cost = metered.end(attempt, Money::InFull);
             (entry.outcome, entry.code) = (Outcome::Cut, Some(error.code));
         }
-        event.extend_from_slice(&self.dialect.stream_error(error));
+        event.extend_from_slice(&self.dialect.stream_error(error, events));
         event.into()
     }
 }

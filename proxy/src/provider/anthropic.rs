@@ -48,6 +48,10 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, target: &Anthropic, output: 
     if let Form::Messages(spans) = &job.peek.form {
         return passed(job, route, target, spans, output);
     }
+    if let Form::Embeddings(_) = &job.peek.form {
+        let why = "Anthropic's models do not embed; use a Bedrock or OpenAI-compatible target";
+        return Err(Skip::Inexpressible(ApiError::invalid(why).param("model")));
+    }
     let request = job.parsed().map_err(Skip::Inexpressible)?;
     let built = build(request, &target.model, &route.defaults, output).map_err(Skip::Inexpressible)?;
     let MessagesRequest { body, size, names } = built;

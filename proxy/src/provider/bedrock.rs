@@ -11,6 +11,7 @@
 
 mod content;
 mod credentials;
+mod embed;
 mod endpoint;
 mod error;
 mod family;
@@ -26,6 +27,7 @@ mod wire;
 
 pub use super::names::ToolNames;
 pub use credentials::{Aws, AwsError};
+pub use embed::{Embedder, chats, decode_embeddings, embed};
 pub use endpoint::path;
 pub use error::decode_error;
 pub use family::Family;

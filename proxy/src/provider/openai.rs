@@ -17,17 +17,21 @@ use super::{Call, Prepared, Reading};
 use crate::attempt::{Job, Skip};
 use crate::chat::{ErrorKind, UpstreamError};
 use crate::surface::Form;
+use crate::surface::embeddings::rename;
 use crate::surface::openai::{Splice, splice};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
+use tollway_core::spend::Shape;
 use tollway_core::table::{OpenAi, Route};
 
 /// Headers of the client that the upstream gets as they are: those that tie traces together.
 const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
 
 pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32) -> Result<Prepared, Skip> {
-    let uri: Uri = format!("{}/chat/completions", openai.base_url).parse().map_err(|_| Skip::NotHere)?;
+    let embeds = matches!(job.peek.form, Form::Embeddings(_));
+    let path = if embeds { "embeddings" } else { "chat/completions" };
+    let uri: Uri = format!("{}/{path}", openai.base_url).parse().map_err(|_| Skip::NotHere)?;
     // OpenAI's own reasoning models take the bound under no other name.
     let strict = uri.host().is_some_and(|host| host == "api.openai.com" || host.ends_with(".openai.azure.com"));
     let (body, shape, reading) = if let Form::ChatCompletions(spans) = &job.peek.form {
@@ -42,6 +46,10 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32
         let mut shape = job.shape();
         shape.bytes += (body.len() as u64).saturating_sub(job.body.len() as u64);
         (body, shape, Reading::CompletionsPassed)
+    } else if let Form::Embeddings(request) = &job.peek.form {
+        let body = openai.model.as_ref().map_or_else(|| job.body.clone(), |model| rename(job.body, model));
+        let shape = Shape { bytes: body.len() as u64, texts: request.texts.len() as u64, ..Shape::default() };
+        (body, shape, Reading::EmbeddingsPassed)
     } else {
         let request = job.parsed().map_err(Skip::Inexpressible)?;
         let model = openai.model.as_deref().unwrap_or(&job.peek.model);

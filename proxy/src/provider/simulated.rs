@@ -39,6 +39,10 @@ pub(super) fn prepare(job: &Job<'_>, target: &Target, spec: &Simulated, output: 
             "a simulated target does not speak in the words of a model family, which InvokeModel does; use Converse";
         return Err(Skip::Inexpressible(ApiError::invalid(why)));
     }
+    if let Form::Embeddings(_) = job.peek.form {
+        let why = "a simulated target speaks and does not embed; use a Bedrock or OpenAI-compatible target";
+        return Err(Skip::Inexpressible(ApiError::invalid(why).param("model")));
+    }
     let shape = job.shape();
     let most = usize::try_from(output).unwrap_or(usize::MAX);
     let mut words: VecDeque<String> = spec.reply.split_inclusive(char::is_whitespace).map(str::to_owned).collect();
@@ -148,6 +152,11 @@ impl Pretended {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.said == Said::Everything
+    }
+
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.renderer.events()
     }
 
     #[must_use]

@@ -85,6 +85,11 @@ impl Translated {
     }
 
     #[must_use]
+    pub fn events(&self) -> u64 {
+        self.renderer.events()
+    }
+
+    #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.renderer.usage().map(|usage| usage.tokens)
     }

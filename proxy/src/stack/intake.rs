@@ -30,6 +30,9 @@ pub enum Endpoint {
 
 /// The dialect of whoever calls `path`, whether or not it is served.
 pub fn dialect(path: &str) -> Dialect {
+    if path == "/v1/responses" {
+        return Dialect::Responses;
+    }
     if path.starts_with("/model/") {
         return Dialect::Bedrock(bedrock::call(path).map_or(Api::Converse, |call| call.api));
     }
@@ -40,13 +43,15 @@ pub fn dialect(path: &str) -> Dialect {
 pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
     let (method, path) = (&head.method, head.uri.path());
     let (endpoint, allowed) = match path {
-        "/v1/chat/completions" | "/v1/messages" => (Endpoint::Answer, Method::POST),
+        "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings" => {
+            (Endpoint::Answer, Method::POST)
+        }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens, Method::POST),
         "/v1/models" => (Endpoint::Models, Method::GET),
         path if bedrock::call(path).is_some() => (Endpoint::Answer, Method::POST),
         _ => {
             let message = format!(
-                "nothing is served at {path}; there are /v1/chat/completions, /v1/messages, /v1/messages/count_tokens, /v1/models and Bedrock's /model/{{id}}/..."
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models and Bedrock's /model/{{id}}/..."
             );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }

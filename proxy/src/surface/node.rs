@@ -132,7 +132,7 @@ impl<'a> Object<'a> {
     pub(super) fn into_nodes(self) -> impl Iterator<Item = (String, Node<'a>)> {
         let Self { path, members } = self;
         members.into_iter().map(move |(name, raw)| {
-            let path = format!("{path}.{name}");
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             (name, Node::new(raw, path))
         })
     }

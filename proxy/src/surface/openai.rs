@@ -24,9 +24,11 @@ mod stream;
 mod wire;
 
 pub use error::{render_error, render_stream_error};
+pub(super) use message::located;
 pub use meter::{Meter, usage_of};
 pub use models::render_models;
 pub use parse::parse;
+pub(super) use parse::{effort, metadata, schema};
 pub use peek::{Spans, peek};
 pub use prepend::prepend;
 pub use render::render;

@@ -1,5 +1,6 @@
 //! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or InvokeModel out, plain or as a stream.
 
+mod embed;
 mod frames;
 mod invoke;
 mod render;
@@ -107,6 +108,7 @@ pub(super) async fn handle(
     let prompt = match serde_json::from_slice::<Value>(body)
         .map_err(|_| "Unable to parse the request body as JSON.".to_owned())
         .and_then(|request| match (operation, family) {
+            (Operation::Invoke, _) if embed::embeds(id) && !stream => embed::read(id, model, &request),
             (Operation::Converse, _) => validate::validate(model, &request),
             (Operation::Invoke, Some(family)) => family.read(model, &request),
             (Operation::Invoke, None) => Err("The model does not support InvokeModel here.".to_owned()),
@@ -141,6 +143,9 @@ pub(super) async fn handle(
     });
     let pace = decision.pace.unwrap_or_default();
     let mut answer = match (operation, family) {
+        (Operation::Invoke, _) if embed::embeds(id) => {
+            embed::answer(id, &serde_json::from_slice(body).unwrap_or_default(), usage.input)
+        }
         (Operation::Invoke, Some(family)) => invoke::answer(family, &made, &usage, stream),
         _ => render::answer(&made, &usage, reply, stream, pace),
     };

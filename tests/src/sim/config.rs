@@ -105,6 +105,8 @@ impl Default for Config {
             ("us.amazon.nova-lite-v1:0", on_bedrock(60_000, 240_000, 300_000)),
             ("us.amazon.nova-pro-v1:0", on_bedrock(800_000, 3_200_000, 300_000)),
             ("anthropic.claude-sonnet-4-5-20250929-v1:0", on_bedrock(3_000_000, 15_000_000, 200_000)),
+            ("amazon.titan-embed-text-v2:0", on_bedrock(20_000, 0, 8_192)),
+            ("cohere.embed-english-v3", on_bedrock(100_000, 0, 49_152)),
             ("amazon.titan-text-express-v1", on_bedrock(200_000, 600_000, 8_000)),
             ("us.meta.llama3-3-70b-instruct-v1:0", on_bedrock(720_000, 720_000, 128_000)),
             ("mistral.mistral-large-2402-v1:0", on_bedrock(4_000_000, 12_000_000, 32_000)),

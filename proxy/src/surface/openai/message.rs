@@ -200,7 +200,7 @@ fn file(node: &Node<'_>) -> Result<Document, ApiError> {
 }
 
 /// A data URL's media type and bytes, or an address.
-fn located(node: &Node<'_>, text: String) -> Result<(String, Source), ApiError> {
+pub(in crate::surface) fn located(node: &Node<'_>, text: String) -> Result<(String, Source), ApiError> {
     let Some(rest) = text.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).map(|_| &text[5..]) else {
         return if text.starts_with("https://") || text.starts_with("http://") {
             Ok((String::new(), Source::Url(text)))

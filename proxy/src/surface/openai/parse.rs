@@ -69,7 +69,7 @@ fn stop(node: &Node<'_>) -> Result<Vec<String>, ApiError> {
     texts.iter().map(Node::non_empty_string).collect()
 }
 
-fn metadata(node: &Node<'_>) -> Result<BTreeMap<String, String>, ApiError> {
+pub(in crate::surface) fn metadata(node: &Node<'_>) -> Result<BTreeMap<String, String>, ApiError> {
     node.object()?.into_nodes().map(|(name, value)| Ok((name, value.string()?))).collect()
 }
 
@@ -96,7 +96,7 @@ fn tool(node: &Node<'_>) -> Result<Tool, ApiError> {
     Ok(Tool { name, description, schema, strict, cache_point })
 }
 
-fn schema(node: &Node<'_>) -> Result<crate::chat::Json, ApiError> {
+pub(in crate::surface) fn schema(node: &Node<'_>) -> Result<crate::chat::Json, ApiError> {
     let json = node.json();
     if json.is_object() { Ok(json) } else { Err(node.wrong("a JSON Schema object")) }
 }
@@ -170,7 +170,7 @@ fn response_format(node: &Node<'_>) -> Result<ResponseFormat, ApiError> {
     Ok(parsed)
 }
 
-fn effort(node: &Node<'_>) -> Result<Effort, ApiError> {
+pub(in crate::surface) fn effort(node: &Node<'_>) -> Result<Effort, ApiError> {
     match node.string()?.as_str() {
         "none" => Ok(Effort::Off),
         "minimal" => Ok(Effort::Minimal),
