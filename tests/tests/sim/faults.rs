@@ -4,6 +4,7 @@ use super::{LOCAL, start};
 use serde_json::{Value, json};
 use tollway_tests::http::{get, post, post_stream, try_post};
 use tollway_tests::sim::{Corruption, Outcome, Point, Reply, Rule, Sim};
+use tollway_tests::wait;
 
 const INPUT: u64 = 6 * 1_000;
 const TOKEN: u64 = 2_000;
@@ -190,6 +191,11 @@ async fn the_bill_is_the_sum_of_the_log_under_load() {
         .collect();
     // Every fifth stalls; once all others have ended, their clients leave.
     sim.wait_until(|started, in_flight| started == 300 && in_flight == 60).await;
+    let ended: u64 = sim.requests().iter().map(|seen| seen.nano).sum();
+    wait::until("the sixty to reach where they stall", async || {
+        (sim.bill().nano == ended + 60 * (INPUT + 20 * TOKEN)).then_some(())
+    })
+    .await;
     clients.iter().for_each(tokio::task::JoinHandle::abort);
     sim.idle().await;
     let (log, bill) = (sim.requests(), sim.bill());
