@@ -7,7 +7,7 @@ mod route;
 
 pub use budget::cost_budget;
 pub use condition::condition;
-pub use embedding::embedding_endpoint;
+pub use embedding::{EmbeddingSeen, embedding_endpoint};
 pub use route::{enforcing, model_route};
 
 use crate::{

@@ -4,6 +4,10 @@
 //! A folder and a cluster with the same manifests give the same table, byte for byte. What differs between them
 //! (revision, generation) travels in the envelope.
 
+mod embedding;
+
+pub use embedding::{Batching, Embedder, Embedding, Payload, Pooling, Preprocess, SageMaker, Source};
+
 use crate::spend::Price;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,10 +18,13 @@ use std::collections::BTreeMap;
 pub struct Table {
     /// The namespace the table belongs to.
     pub namespace: String,
-    /// Model name as clients send it -> route name. `*` takes whatever nothing else claims.
+    /// Model name as clients send it -> route name, or [`Embedding::place`] of an embedding endpoint. `*` takes whatever nothing else claims.
     pub models: BTreeMap<String, String>,
     /// Routes by resource name.
     pub routes: BTreeMap<String, Route>,
+    /// Embedding endpoints by resource name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub embeddings: BTreeMap<String, Embedding>,
     /// Budgets by resource name.
     pub budgets: BTreeMap<String, Budget>,
 }

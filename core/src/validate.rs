@@ -8,7 +8,7 @@ mod provider;
 mod route;
 
 pub use budget::{Adjustment, Binds, Budget, Correction};
-pub use embedding::Embedding;
+pub use embedding::{Embedding, source_names};
 pub use route::{Route, Target};
 
 use crate::{
@@ -32,7 +32,7 @@ pub enum Checked {
     /// A ModelRoute.
     Route(Box<Route>),
     /// An EmbeddingEndpoint.
-    Embedding(Embedding),
+    Embedding(Box<Embedding>),
     /// A CostBudget.
     Budget(Box<Budget>),
 }
@@ -72,7 +72,7 @@ pub fn spec(spec: &Spec, context: Context<'_>) -> Findings {
     let mut errors = Errors::default();
     let checked = match spec {
         Spec::ModelRoute(spec) => Checked::Route(Box::new(route::check(spec, context, &mut errors))),
-        Spec::EmbeddingEndpoint(spec) => Checked::Embedding(embedding::check(spec, &mut errors)),
+        Spec::EmbeddingEndpoint(spec) => Checked::Embedding(Box::new(embedding::check(spec, context, &mut errors))),
         Spec::CostBudget(spec) => Checked::Budget(Box::new(budget::check(spec, &mut errors))),
     };
     let not_yet::NotYet { refused, ignored } = not_yet::fields(spec);

@@ -115,7 +115,8 @@ fn compiled(target: &Target, facts: &Facts) -> table::Target {
     }
 }
 
-fn missing(facts: &Facts, secret: &str, key: Option<&str>, path: String) -> Option<FieldError> {
+/// A reference to a Secret that is not there, or not with that key.
+pub fn missing(facts: &Facts, secret: &str, key: Option<&str>, path: String) -> Option<FieldError> {
     match (facts.secrets.get(secret), key) {
         (None, _) => Some(FieldError::new(path, format!("Secret {secret} does not exist: create it"))),
         (Some(keys), Some(key)) if !keys.contains(key) => {

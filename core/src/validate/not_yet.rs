@@ -5,7 +5,7 @@
 
 use crate::manifest::{FieldError, Spec};
 use tollway_crds::{
-    CostBudgetSpec, ModelRouteSpec,
+    CostBudgetSpec, EmbeddingEndpointSpec, ModelRouteSpec,
     model_route::{CacheScope, LimitScope, Target},
 };
 
@@ -24,7 +24,7 @@ pub fn fields(spec: &Spec) -> NotYet {
     match spec {
         Spec::ModelRoute(spec) => route(spec, &mut found),
         Spec::CostBudget(spec) => budget(spec, &mut found),
-        Spec::EmbeddingEndpoint(_) => found.refuse("spec", true, "embeddings are not served yet"),
+        Spec::EmbeddingEndpoint(spec) => embedding(spec, &mut found),
     }
     found
 }
@@ -48,6 +48,15 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
             "this provider is not served yet: the target is left out",
         );
     }
+}
+
+fn embedding(spec: &EmbeddingEndpointSpec, found: &mut NotYet) {
+    let EmbeddingEndpointSpec { provision, autoscaling, cache, jobs, .. } = spec;
+    found.ignore("spec.provision".to_owned(), provision.is_some(), "nothing is created yet: create the endpoint yourself");
+    found.ignore("spec.autoscaling".to_owned(), autoscaling.is_some(), "scaling is left as it is");
+    let shared = cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
+    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own vectors");
+    found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }
 
 fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {

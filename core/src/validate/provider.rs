@@ -97,7 +97,8 @@ fn anthropic(spec: &spec::Anthropic, path: &str, context: Context<'_>, errors: &
     }
 }
 
-fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
+/// The key that a reference means.
+pub fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
     SecretKey {
         name: source.secret_ref.name.0.clone(),
         key: source.secret_ref.key.as_ref().map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.0.clone()),
@@ -105,7 +106,7 @@ fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
 }
 
 /// What can be told of an address before it is resolved; the proxy judges again after resolution.
-fn address(url: &str, path: &str, loopback: bool, errors: &mut Errors) {
+pub fn address(url: &str, path: &str, loopback: bool, errors: &mut Errors) {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollway_core::compile::Verdict;
 use tollway_core::manifest::Kind;
-use tollway_core::status::{self, BudgetSeen, RouteSeen};
+use tollway_core::status::{self, BudgetSeen, EmbeddingSeen, RouteSeen};
+use tollway_core::table::Embedding;
 use tollway_crds::{CostBudgetStatus, EmbeddingEndpointStatus, ModelRouteStatus};
 
 /// The status of every resource, and what people should hear of the changes.
@@ -28,7 +29,12 @@ pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> (Vec<Document>,
             Kind::CostBudget => value(&cost_budget(term, namespace, id, verdict, &read(&before), now)),
             Kind::EmbeddingEndpoint => {
                 let before: EmbeddingEndpointStatus = read(&before);
-                value(&status::embedding_endpoint(verdict, &before.conditions, now))
+                let place = Embedding::place(&id.name);
+                let seen = EmbeddingSeen {
+                    convergence: term.hub.space(namespace).fleet().convergence(&place),
+                    sources: term.observed.route(namespace, &place),
+                };
+                value(&status::embedding_endpoint(verdict, &seen, &before.conditions, now))
             }
         };
         let Some(status) = status else { continue };
