@@ -81,7 +81,7 @@ pub struct EmbeddingEndpointSpec {
     /// Scaling by AWS Application Auto Scaling. Absent: left as it is. Not acted on yet: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out by bytes.
+    /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out in proportion to the bounds of their texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
     /// Cache by text, of every caller of the endpoint; cached vectors cost nothing and serve also when a budget is exhausted. Default: none.

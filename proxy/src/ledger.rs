@@ -148,6 +148,11 @@ impl Reservation {
         self.in_full();
     }
 
+    /// A part of it is what the provider said, a part its bound: charge both, marked estimated.
+    pub fn settle_estimated(mut self, actual: Nano) {
+        self.end(&Charge { actual, estimated: true, bound_exceeded: None });
+    }
+
     /// Nothing was sent, or a complete HTTP error came back before any stream: charge nothing.
     pub fn release(mut self) {
         self.end(&Charge::default());

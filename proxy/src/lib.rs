@@ -12,6 +12,7 @@ pub mod circuit;
 pub mod cli;
 pub mod dialect;
 pub mod durable;
+pub mod embed;
 pub mod error;
 pub mod ledger;
 pub mod limit;

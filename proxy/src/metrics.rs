@@ -16,7 +16,8 @@ use crate::source::Serving;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tollway_core::control::TargetObservation;
-use tollway_core::table::{Table, Target};
+use meter::Meaning;
+use tollway_core::table::{Embedding, Source, Table, Target};
 use vectors::Vectors;
 
 /// Series of this process at most, process and build series apart.
@@ -105,10 +106,19 @@ impl Metrics {
 
     /// The handle of one target; the same one each time while the target exists and means the same model.
     pub fn target(&self, route: &str, name: &str, target: &Target) -> Arc<TargetMeter> {
+        self.meter(route, name, Meaning::of_target(target))
+    }
+
+    /// The handle of one source of an embedding endpoint, whose place is its route.
+    pub fn source(&self, place: &str, config: &Embedding, source: &Source) -> Arc<TargetMeter> {
+        self.meter(place, &source.name, Meaning::of_source(config, source))
+    }
+
+    fn meter(&self, route: &str, name: &str, meaning: Meaning<'_>) -> Arc<TargetMeter> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(TargetMeter::new(&self.vectors, route, name, target));
+        let made = || Arc::new(TargetMeter::new(&self.vectors, route, name, meaning));
         let held = targets.entry((route.to_owned(), name.to_owned())).or_insert_with(made);
-        if !held.means(target) {
+        if !held.means(meaning) {
             held.forget();
             *held = made();
         }
@@ -118,10 +128,14 @@ impl Metrics {
     /// Forgets routes and targets that the table no longer has, with their series.
     pub fn retain(&self, table: &Table) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = routes.extract_if(.., |name, _| !table.routes.contains_key(name));
+        let embeds = |place: &str| Embedding::named(place).and_then(|name| table.embeddings.get(name));
+        let gone = routes.extract_if(.., |name, _| !table.routes.contains_key(name) && embeds(name).is_none());
         gone.for_each(|(_, meter)| meter.forget());
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |route: &str, name: &str| table.routes.get(route).is_some_and(|r| r.targets.contains_key(name));
+        let known = |route: &str, name: &str| match embeds(route) {
+            Some(endpoint) => endpoint.sources.iter().any(|source| source.name == name),
+            None => table.routes.get(route).is_some_and(|r| r.targets.contains_key(name)),
+        };
         let gone = targets.extract_if(.., |(route, name), _| !known(route, name));
         gone.for_each(|(_, meter)| meter.forget());
     }

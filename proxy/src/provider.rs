@@ -73,6 +73,7 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Re
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
         Provider::Bedrock(bedrock) => match &job.peek.form {
             Form::Embeddings(request) => bedrock::embed(job, bedrock, request),
+            Form::Invocation => Err(Skip::NotHere),
             Form::Converse(_) | Form::Invoke(_) => bedrock::prepare(job, route, bedrock, output),
             Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) => converse(job, route, bedrock, output),
         },

@@ -2,7 +2,7 @@
 
 mod count;
 mod intake;
-mod respond;
+pub mod respond;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
@@ -11,6 +11,8 @@ use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
 use crate::cache::{Answers, CAPACITY, Sameness};
 use crate::dialect::Dialect;
+use crate::embed;
+use crate::embed::vectors::Vectors;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
 use crate::limit::Ask;
@@ -19,7 +21,8 @@ use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
-use crate::surface::{Peek, responses};
+use crate::surface::embeddings::check_count;
+use crate::surface::{Form, Peek, responses};
 use crate::targets::{RouteState, Targets};
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
@@ -31,7 +34,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tollway_core::classify::classify;
 use tollway_core::spend::bounds;
-use tollway_core::table::Route;
+use tollway_core::table::{Embedder, Embedding, Route, Table};
 
 /// Everything that outlives a request.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub struct Proxy {
     pub targets: Targets,
     pub upstream: Upstream,
     pub answers: Answers,
+    pub vectors: Vectors,
     pub tokens: Tokens,
     pub aws: Aws,
     pub options: Options,
@@ -58,7 +62,7 @@ pub struct Options {
     pub gateway: bool,
     /// Silence after which a stream's client hears that the answer still runs.
     pub keep_alive: Duration,
-    /// Bytes of all answers kept for routes with a cache.
+    /// Bytes of all answers kept for routes with a cache, and of all vectors kept for embedding endpoints with one.
     pub cache_size: u64,
 }
 
@@ -86,6 +90,7 @@ impl Proxy {
             targets,
             upstream: Upstream::default(),
             answers,
+            vectors: Vectors::new(options.cache_size),
             tokens: Tokens::default(),
             aws: Aws::new(),
             options,
@@ -106,7 +111,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
 }
 
 async fn serve(
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     request: Request<Incoming>,
     dialect: Dialect,
     entry: &mut Entry,
@@ -129,10 +134,23 @@ async fn serve(
     if let Some((name, reason)) = unserved {
         return Err(ApiError::new(Code::NotReady, format!("route {name:?} is not served here: {reason}")));
     }
+    // Vectors of one model come from an endpoint of their own, in batches that requests share.
+    let place = embeds(&serving.table, &peek);
+    if let Some((name, config)) = place.filter(|_| !proxy.options.gateway) {
+        let asked = intake::embedding(&peek, config, &head.headers, &body)?;
+        (entry.route, entry.stream) = (Some(name.to_owned()), asked.form.is_lines());
+        let known = proxy.targets.following(&serving);
+        let endpoint = known.embedding(name).ok_or_else(not_ready)?;
+        entry.meter = Some(Arc::clone(&endpoint.meter));
+        return embed::serve(proxy, endpoint, asked, entry).await;
+    }
     // Whoever reaches a gateway may be anyone: a route that asks nobody who they are is not there.
     let (route_name, route) = select::route(&serving.table, &peek.model)
         .filter(|(_, route)| route.auth.is_some() || !proxy.options.gateway)
         .ok_or_else(|| unknown_model(&peek.model))?;
+    if let Form::Embeddings(request) = &peek.form {
+        check_count(request)?;
+    }
     let known = proxy.targets.following(&serving);
     let state = known.route(route_name).ok_or_else(not_ready)?;
     entry.route = Some(route_name.to_owned());
@@ -202,6 +220,21 @@ async fn serve(
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
     Ok(Reply::of(answer, dialect, pace, &head.headers, place))
+}
+
+/// The embedding endpoint that a request is for: by the name of its model, or of itself at SageMaker.
+fn embeds<'a>(table: &'a Table, peek: &Peek) -> Option<(&'a str, &'a Embedding)> {
+    let entry = |(name, config): (&'a String, &'a Embedding)| (name.as_str(), config);
+    if let Some(place) = table.models.get(&peek.model) {
+        return table.embeddings.get_key_value(Embedding::named(place)?).map(entry);
+    }
+    let own = |config: &Embedding| match config.sources.first().map(|source| &source.embedder) {
+        Some(Embedder::SageMaker(target)) => target.endpoint_name == peek.model,
+        Some(Embedder::OpenAi(_)) | None => false,
+    };
+    let is_path = matches!(peek.form, Form::Invocation);
+    let found = is_path.then(|| table.embeddings.iter().find(|(name, config)| own(config) || **name == peek.model));
+    found.flatten().map(entry)
 }
 
 /// Takes the request from the route's rates.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use tollway_core::control::TargetObservation;
 use tollway_core::status::percentile_ms;
-use tollway_core::table::{Provider, Route, Table};
+use tollway_core::table::{Embedder, Embedding, Provider, Route, Table};
 
 /// The whole page. Amounts are decimal text in US dollars.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,7 +151,8 @@ fn route_pages(serving: &Serving, metrics: &Metrics) -> Vec<RoutePage> {
         unserved: Some(reason.clone()),
         ..RoutePage::default()
     });
-    served.chain(unserved).collect()
+    let embeddings = serving.table.embeddings.iter().map(|(name, config)| endpoint_page(name, config, metrics, &seen));
+    served.chain(embeddings).chain(unserved).collect()
 }
 
 fn models(serving: &Serving, route: &str) -> Vec<String> {
@@ -182,6 +183,27 @@ fn route_page(
         requests: metrics.requests(name),
         budgets: route.budgets.clone(),
         targets: targets.collect(),
+    }
+}
+
+/// An embedding endpoint, as a route whose targets are its sources; a request of theirs is a batch.
+fn endpoint_page(name: &str, config: &Embedding, metrics: &Metrics, seen: &[TargetObservation]) -> RoutePage {
+    let place = Embedding::place(name);
+    let sources = config.sources.iter().map(|source| {
+        let provider = match &source.embedder {
+            Embedder::SageMaker(_) => "sagemaker",
+            Embedder::OpenAi(_) => "openai",
+        };
+        let found = seen.iter().find(|one| one.route == place && one.target == source.name);
+        target_page(&source.name, provider, config.model.clone(), found)
+    });
+    RoutePage {
+        models: vec![config.model.clone()],
+        unserved: None,
+        requests: metrics.requests(&place),
+        budgets: config.budgets.clone(),
+        targets: sources.collect(),
+        name: place,
     }
 }
 

@@ -2,6 +2,7 @@
 //! dropped when the table no longer names the target.
 
 use crate::circuit::{Circuit, Permit, State};
+use crate::embed::endpoint::Endpoint;
 use crate::limit::Limits;
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use tollway_core::table::CircuitBreaker;
+use tollway_core::table::{CircuitBreaker, Embedding};
 
 /// One target of one route.
 #[derive(Debug)]
@@ -149,9 +150,15 @@ pub struct Known {
     /// The table this is for; compared by address, and kept so that no other can take that address.
     serving: Option<Arc<Serving>>,
     routes: BTreeMap<String, Arc<RouteState>>,
+    embeddings: BTreeMap<String, Arc<Endpoint>>,
 }
 
 impl Known {
+    #[must_use]
+    pub fn embedding(&self, name: &str) -> Option<&Arc<Endpoint>> {
+        self.embeddings.get(name)
+    }
+
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&Arc<RouteState>> {
         self.routes.get(name)
@@ -170,7 +177,7 @@ pub struct Targets {
 impl Targets {
     #[must_use]
     pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
-        let known = Known { serving: None, routes: BTreeMap::new() };
+        let known = Known { serving: None, routes: BTreeMap::new(), embeddings: BTreeMap::new() };
         Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics }
     }
 
@@ -211,6 +218,26 @@ impl Targets {
             let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
             (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, fingerprint, targets }))
         });
-        Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
+        let embeddings = serving.table.embeddings.iter().map(|(name, config)| {
+            let before = known.embeddings.get(name);
+            let endpoint = match before {
+                // What waits goes on waiting.
+                Some(before) if before.config == *config => Arc::clone(before),
+                _ => Arc::new(self.endpoint(name, config, before)),
+            };
+            (name.clone(), endpoint)
+        });
+        let embeddings = embeddings.collect();
+        Known { serving: Some(Arc::clone(serving)), routes: routes.collect(), embeddings }
+    }
+
+    fn endpoint(&self, name: &str, config: &Embedding, before: Option<&Arc<Endpoint>>) -> Endpoint {
+        let place = Embedding::place(name);
+        let sources = config.sources.iter().enumerate().map(|(at, source)| {
+            let kept = before.filter(|before| before.config.sources.get(at) == Some(source));
+            let kept = kept.and_then(|before| before.sources.get(at)).cloned();
+            kept.unwrap_or_else(|| Arc::new(TargetState::new(self.metrics.source(&place, config, source))))
+        });
+        Endpoint::new(name, config, self.metrics.route(&place), sources.collect())
     }
 }

@@ -18,8 +18,9 @@ pub struct Embedding {
     pub model: String,
     /// Length of every vector.
     pub dimensions: u32,
-    /// Whether vectors are scaled to length 1.
-    pub normalize: bool,
+    /// Whether vectors are scaled to length 1; absent: they are not, and a container that is told such things is told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
     /// How token embeddings become one vector.
     pub pooling: Pooling,
     /// Tokens kept of each text; absent: too long is an error.

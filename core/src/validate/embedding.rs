@@ -71,7 +71,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         requires: Vec::new(),
         model: model.0.clone(),
         dimensions: *dimensions,
-        normalize: normalize.unwrap_or_default(),
+        normalize: *normalize,
         pooling: match pooling {
             None | Some(spec::Pooling::None) => Pooling::None,
             Some(spec::Pooling::Cls) => Pooling::Cls,

@@ -10,12 +10,13 @@ use std::time::Duration;
 use tollway_core::control::TargetObservation;
 use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
-use tollway_core::table::{Provider, Target};
+use tollway_core::table::{Embedder, Embedding, Provider, Source, Target};
 
 const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
 const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
 const CACHE: [&str; 2] = ["miss", "hit"];
+const TEXTS: [&str; 3] = ["sent", "kept", "wrong_dimensions"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
@@ -26,6 +27,7 @@ pub struct RouteMeter {
     route: String,
     outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
     cache: [OnceLock<IntCounter>; CACHE.len()],
+    texts: [OnceLock<IntCounter>; TEXTS.len()],
 }
 
 impl RouteMeter {
@@ -35,6 +37,7 @@ impl RouteMeter {
             route: route.to_owned(),
             outcomes: Default::default(),
             cache: Default::default(),
+            texts: Default::default(),
         }
     }
 
@@ -52,6 +55,28 @@ impl RouteMeter {
         self.cache[at].get_or_init(made).inc();
     }
 
+    /// Texts that a source embedded.
+    pub fn texts_sent(&self, texts: u64) {
+        self.count_texts(0, texts);
+    }
+
+    /// Texts whose vectors were at hand.
+    pub fn texts_kept(&self, texts: u64) {
+        self.count_texts(1, texts);
+    }
+
+    /// A batch came back with vectors of another size.
+    pub fn wrong_dimensions(&self) {
+        self.count_texts(2, 1);
+    }
+
+    fn count_texts(&self, at: usize, texts: u64) {
+        if texts > 0 {
+            let made = || self.vectors.counter(&self.vectors.texts, &[&self.route, TEXTS[at]]);
+            self.texts[at].get_or_init(made).inc_by(texts);
+        }
+    }
+
     /// Requests by how they ended, as far as any did so.
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         let counted = OUTCOMES.iter().zip(&self.outcomes);
@@ -64,6 +89,9 @@ impl RouteMeter {
     pub(super) fn forget(&self) {
         for (name, _) in OUTCOMES.iter().zip(&self.outcomes).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.requests, &[&self.route, name], 1);
+        }
+        for (name, _) in TEXTS.iter().zip(&self.texts).filter(|(_, made)| made.get().is_some()) {
+            self.vectors.drop_series(&self.vectors.texts, &[&self.route, name], 1);
         }
         for (name, _) in CACHE.iter().zip(&self.cache).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.cache, &[&self.route, name], 1);
@@ -99,11 +127,11 @@ struct Seen {
 }
 
 impl TargetMeter {
-    pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, target: &Target) -> Self {
-        let (provider, model) = meaning(target);
+    pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, meaning: Meaning<'_>) -> Self {
+        let Meaning { operation, provider, model } = meaning;
         Self {
             vectors: Arc::clone(vectors),
-            labels: [route, name, "chat", provider, model].map(str::to_owned),
+            labels: [route, name, operation, provider, model].map(str::to_owned),
             attempts: Default::default(),
             tokens: Default::default(),
             token_usage: Default::default(),
@@ -117,8 +145,8 @@ impl TargetMeter {
     }
 
     /// Whether the handle still counts the same provider and model.
-    pub(super) fn means(&self, target: &Target) -> bool {
-        let (provider, model) = meaning(target);
+    pub(super) fn means(&self, meaning: Meaning<'_>) -> bool {
+        let Meaning { operation: _, provider, model } = meaning;
         self.labels[3] == provider && self.labels[4] == model
     }
 
@@ -238,7 +266,29 @@ impl TargetMeter {
     }
 }
 
-/// Provider and model by their GenAI names.
+/// Operation, provider and model by their GenAI names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meaning<'a> {
+    operation: &'static str,
+    provider: &'static str,
+    model: &'a str,
+}
+
+impl<'a> Meaning<'a> {
+    pub(super) fn of_target(target: &'a Target) -> Self {
+        let (provider, model) = meaning(target);
+        Self { operation: "chat", provider, model }
+    }
+
+    pub(super) fn of_source(config: &'a Embedding, source: &Source) -> Self {
+        let provider = match &source.embedder {
+            Embedder::SageMaker(_) => "aws.sagemaker",
+            Embedder::OpenAi(_) => "openai",
+        };
+        Self { operation: "embeddings", provider, model: &config.model }
+    }
+}
+
 fn meaning(target: &Target) -> (&'static str, &str) {
     match &target.provider {
         Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),

@@ -25,6 +25,7 @@ pub struct Vectors {
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub cache: IntCounterVec,
+    pub texts: IntCounterVec,
     pub tokens: IntCounterVec,
     pub cost: CounterVec,
     pub estimated: CounterVec,
@@ -59,6 +60,13 @@ impl Vectors {
                 ),
                 &["route", "result"],
             )?,
+            texts: IntCounterVec::new(
+                Opts::new(
+                    "tollway_embedding_texts_total",
+                    "Texts that were embedded, by whether a source did it; and batches turned away for their vectors' size.",
+                ),
+                &["route", "result"],
+            )?,
             tokens: IntCounterVec::new(
                 Opts::new("tollway_tokens_total", "Tokens as the provider counted them."),
                 &["route", "target", "kind"],
@@ -87,8 +95,8 @@ impl Vectors {
             moment: Moment::new(&registry)?,
             registry,
         };
-        let Self { registry, series: _, requests, attempts, cache, tokens, cost, estimated, circuit, .. } = &vectors;
-        for counters in [requests, attempts, cache, tokens] {
+        let Self { registry, series: _, requests, attempts, cache, texts, tokens, cost, estimated, circuit, .. } = &vectors;
+        for counters in [requests, attempts, cache, texts, tokens] {
             registry.register(Box::new(counters.clone()))?;
         }
         for dollars in [cost, estimated] {

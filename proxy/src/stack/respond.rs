@@ -5,6 +5,7 @@ use crate::attempt::{Answer, Stream};
 use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
+use crate::embed::{Answered, Lines};
 use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
@@ -15,6 +16,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Response};
 use std::sync::Arc;
 use tollway_core::spend::{Nano, Usage};
+use tollway_core::table::Embedding;
 
 /// What the stack has to say.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub enum Reply {
         dialect: Dialect,
         stream: bool,
     },
+    /// Of an embedding endpoint.
+    Vectors(Answered),
+    Lines(Box<Lines>),
 }
 
 impl Reply {
@@ -66,6 +71,8 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
         Reply::Whole { dialect, .. } => dialect.content_type(false),
         Reply::Stream { dialect, .. } => dialect.content_type(true),
         Reply::Kept { dialect, stream, .. } => dialect.content_type(*stream),
+        Reply::Vectors(answered) => answered.head.content_type,
+        Reply::Lines(lines) => lines.head.content_type,
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
@@ -100,6 +107,19 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             // Nothing was asked of a provider.
             (entry.usage, entry.cost, entry.outcome) = (Some(Usage::default()), Some(Nano::ZERO), Outcome::Ok);
             Body::bytes(kept.body.clone())
+        }
+        Reply::Vectors(Answered { body, head, headers: own, usage, cost }) => {
+            headers.extend(own);
+            headers.insert(CACHE, HeaderValue::from_static(head.cache));
+            if let Ok(value) = HeaderValue::try_from(cost.to_string()) {
+                headers.insert(COST, value);
+            }
+            (entry.usage, entry.cost, entry.outcome) = (usage, Some(cost), Outcome::Ok);
+            Body::bytes(body)
+        }
+        Reply::Lines(lines) => {
+            headers.insert(CACHE, HeaderValue::from_static(lines.head.cache));
+            Body::lines(Box::new(lines.told_by(entry)))
         }
         Reply::Stream { stream, dialect, pace, wants_trailers, place } => {
             headers.insert(CACHE, missed(place.as_ref()));
@@ -174,6 +194,9 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
 /// Every name the caller may send, without the wildcard.
 pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &HeaderMap) -> Bytes {
     let open = |name: &String| {
+        if let Some(endpoint) = Embedding::named(name) {
+            return !gateway && serving.table.embeddings.contains_key(endpoint);
+        }
         let route = serving.table.routes.get(name);
         let admits = |auth| {
             let by_token = tokens.at_hand(auth, headers);

@@ -1,6 +1,6 @@
 //! `Aws`: a target and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
 
-use super::endpoint::{configured, path, regional};
+use super::endpoint::{BEDROCK, SAGEMAKER, configured, path, regional};
 use super::sign::sign_request;
 use crate::chat::{ErrorKind, UpstreamError};
 use crate::surface::bedrock::Api;
@@ -65,6 +65,8 @@ struct Loaded {
     config: SdkConfig,
     /// The address that environment or profile set for every region.
     endpoint: Option<String>,
+    /// The same of the SageMaker runtime.
+    sagemaker_endpoint: Option<String>,
     /// Where targets are that do not say it; asked for at the first one.
     default_region: OnceCell<Option<Region>>,
     /// A Bedrock API key, used in place of signatures.
@@ -97,7 +99,7 @@ impl Aws {
         let path = path(&target.model_id, api.action(stream));
         let uri = match &loaded.endpoint {
             Some(endpoint) => format!("{endpoint}{path}"),
-            None => format!("{}{path}", regional(&loaded.config, region)),
+            None => format!("{}{path}", regional(&loaded.config, BEDROCK, region)),
         };
         let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
         let mut request =
@@ -113,7 +115,37 @@ impl Aws {
             None => loaded.own.get(SystemTime::now()).await?,
             Some(role) => loaded.role(role, region).await.get(SystemTime::now()).await?,
         };
-        sign_request(&mut request, &body, credentials, region, SystemTime::now())?;
+        sign_request(&mut request, &body, credentials, (BEDROCK.signing, region), SystemTime::now())?;
+        Ok(request)
+    }
+
+    /// The POST request that invokes a SageMaker endpoint with `body`, signed.
+    pub async fn sagemaker_request(
+        &self,
+        target: &table::SageMaker,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AwsError> {
+        let loaded = self.loaded.get_or_init(|| Loaded::from_environment(target.region.clone())).await;
+        let region = match &target.region {
+            Some(region) => region.as_str(),
+            None => loaded.default_region().await.ok_or(AwsError::NoRegion)?,
+        };
+        let address = match &loaded.sagemaker_endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => regional(&loaded.config, SAGEMAKER, region),
+        };
+        let failed = |error: http::Error| AwsError::Sign(error.to_string());
+        let uri = format!("{address}/endpoints/{}/invocations", target.endpoint_name);
+        let mut request = Request::post(uri).body(Full::new(body.clone())).map_err(failed)?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json.clone());
+        request.headers_mut().insert(header::ACCEPT, json);
+        if let Some(variant) = &target.variant {
+            let variant = HeaderValue::from_str(variant).map_err(|error| failed(error.into()))?;
+            request.headers_mut().insert("x-amzn-sagemaker-target-variant", variant);
+        }
+        let credentials = loaded.own.get(SystemTime::now()).await?;
+        sign_request(&mut request, &body, credentials, (SAGEMAKER.signing, region), SystemTime::now())?;
         Ok(request)
     }
 }
@@ -129,7 +161,7 @@ impl Loaded {
             None => said.or_default_provider(),
         };
         let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-        let endpoint = configured(&config);
+        let (endpoint, sagemaker_endpoint) = (configured(&config, BEDROCK), configured(&config, SAGEMAKER));
         let bearer = std::env::var("AWS_BEARER_TOKEN_BEDROCK").ok().filter(|token| !token.is_empty());
         let bearer = bearer.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let bearer = bearer.map(|mut value| {
@@ -137,7 +169,7 @@ impl Loaded {
             value
         });
         let own = Arc::new(Fresh::new(String::new(), config.credentials_provider()));
-        Self { config, endpoint, default_region: OnceCell::new(), bearer, own, roles: Mutex::default() }
+        Self { config, endpoint, sagemaker_endpoint, default_region: OnceCell::new(), bearer, own, roles: Mutex::default() }
     }
 
     async fn default_region(&self) -> Option<&str> {

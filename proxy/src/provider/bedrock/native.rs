@@ -47,7 +47,7 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Bedrock, output: u32) -> R
             headers = invoke_headers(job.headers, target).map_err(Skip::Inexpressible)?;
             (Api::Invoke, splice_invoke(job.body, invoke, &target.model_id, output))
         }
-        Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) | Form::Embeddings(_) => {
+        Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) | Form::Embeddings(_) | Form::Invocation => {
             return Err(Skip::NotHere);
         }
     };

@@ -9,13 +9,13 @@ use http::Request;
 use http_body_util::Full;
 use std::time::SystemTime;
 
-/// Signs for the Bedrock service. The default settings encode the path a second time for the canonical request, which
-/// is what Bedrock verifies.
+/// Signs for a service, by its signing name. The default settings encode the path a second time for the canonical request, which
+/// is what Bedrock and SageMaker verify.
 pub(super) fn sign_request(
     request: &mut Request<Full<Bytes>>,
     body: &[u8],
     credentials: Credentials,
-    region: &str,
+    (service, region): (&str, &str),
     now: SystemTime,
 ) -> Result<(), AwsError> {
     let failed = |e: &dyn std::error::Error| AwsError::Sign(e.to_string());
@@ -23,7 +23,7 @@ pub(super) fn sign_request(
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("bedrock")
+        .name(service)
         .time(now)
         .settings(SigningSettings::default())
         .build()
