@@ -30,8 +30,9 @@ fn every_field_is_acted_on_or_named() {
     assert_eq!(route.in_force, InForce::Nothing);
 
     let endpoint = verdict(Kind::EmbeddingEndpoint, "everything");
-    assert_eq!(fields(&endpoint.refused), ["spec"]);
-    assert_eq!(endpoint.models, ["BAAI/bge-m3"], "its name is claimed all the same");
+    assert_eq!((endpoint.in_force, endpoint.refused.len()), (InForce::Current, 0));
+    assert_eq!(fields(&endpoint.ignored), ["spec.provision", "spec.autoscaling", "spec.cache.scope", "spec.jobs"]);
+    assert_eq!(endpoint.models, ["BAAI/bge-m3"]);
 
     let budget = verdict(Kind::CostBudget, "everything");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Upstreams that cannot run here, simulated on loopback: HTTP requests of a Bedrock runtime or OpenAI-compatible client come in,
+//! Upstreams that cannot run here, simulated on loopback: HTTP requests of a Bedrock or SageMaker runtime's client or an OpenAI-compatible one come in,
 //! answers on the real wire go out, and a bill of their own says what they would have cost.
 //!
 //! ```no_run
@@ -32,6 +32,7 @@ mod anthropic;
 mod bedrock;
 mod book;
 mod config;
+mod embedder;
 mod generate;
 mod openai;
 mod reply;
@@ -44,7 +45,8 @@ pub use bedrock::Shapes;
 pub use bedrock::shapes;
 pub use bedrock::signature::Credential;
 pub use book::{Bill, ModelBill, Outcome, Seen, Surface};
-pub use config::{Config, Model, Price};
+pub use config::{Answers, Config, Embeds, Model, Price};
+pub use embedder::vector;
 pub use reply::{Block, Reply};
 pub use script::{Corruption, Exception, Fault, Pace, Point, Rule, When};
 

@@ -15,6 +15,7 @@ mod standalone {
     mod openai_embeddings;
     mod openai_responses;
     mod quickstart;
+    mod sagemaker_embeddings;
     mod setup;
     mod streams;
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     snapshot::{Folder, LastGood},
     spend::Nano,
+    table::Embedding,
 };
 
 const ROUTE: &str = r#"
@@ -250,4 +251,61 @@ fn a_bundle_is_resolved_in_order_and_outlives_its_config_map() {
     let never = folder(&[route]);
     let (table, verdicts) = compile(&never.snapshot, &never.facts);
     assert_eq!((table.routes["r"].system.as_ref(), fields(&verdicts).len()), (None, 2));
+}
+
+const ENDPOINT: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: EmbeddingEndpoint
+metadata: {name: NAME, labels: {team: a}}
+spec:
+  model: MODEL
+  dimensions: 1024
+  sagemaker: {endpointName: e, payload: TEI}
+  fallback: [{openai: {baseUrl: "http://tei.example.com/v1/", apiKey: {secretRef: {name: keys}}}}]
+"#;
+
+fn endpoint(name: &str, model: &str) -> String {
+    ENDPOINT.replace("NAME", name).replace("MODEL", model)
+}
+
+#[test]
+fn an_embedding_endpoint_is_compiled_and_bound_by_budgets_like_a_route() {
+    let named = BUDGET
+        .replace("NAME", "named")
+        .replace("period: Monthly", "period: Once, targetRefs: [{kind: EmbeddingEndpoint, name: a}]");
+    let labelled = BUDGET
+        .replace("NAME", "labelled")
+        .replace("period: Monthly", "period: Once, selector: {matchLabels: {team: a}}");
+    // A route of the same name is another thing.
+    let (table, verdicts) =
+        compiled(&[endpoint("a", "bge"), route("a", "m").replace("team: a", "team: b"), BUDGET.replace("NAME", "all"), named, labelled]);
+    let compiled = &table.embeddings["a"];
+    assert_eq!((table.models["bge"].as_str(), Embedding::named(&table.models["bge"])), ("EmbeddingEndpoint/a", Some("a")));
+    assert_eq!(compiled.budgets, ["all", "labelled", "named"]);
+    assert_eq!(table.routes["a"].budgets, ["all"]);
+    assert_eq!(compiled.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), ["sagemaker", "fallback-0"]);
+    assert_eq!((compiled.price, compiled.requires.as_slice()), (crate::spend::Price::default(), &["embeddings".to_owned()][..]));
+    let verdict = &verdicts[&Id::new(Kind::EmbeddingEndpoint, "a")];
+    let missing: Vec<&str> = verdict.unresolved.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!((verdict.in_force, missing), (InForce::Current, vec!["spec.fallback[0].openai.apiKey.secretRef"]));
+    assert_eq!(verdicts[&Id::new(Kind::CostBudget, "named")].binds, ["EmbeddingEndpoint/a"]);
+    let decoded = crate::wire::decode(&crate::wire::encode(&table).bytes, &crate::wire::encode(&table).digest, crate::wire::FEATURES);
+    assert_eq!(decoded.unwrap().table, table);
+}
+
+#[test]
+fn a_name_that_a_route_has_is_not_an_endpoints_too() {
+    let (table, verdicts) = compiled(&[endpoint("z", "shared"), route("a", "m")]);
+    assert_eq!((table.models["shared"].as_str(), table.embeddings.len()), ("a", 0));
+    let verdict = &verdicts[&Id::new(Kind::EmbeddingEndpoint, "z")];
+    assert_eq!((verdict.models.len(), verdict.conflicts.len()), (0, 1));
+}
+
+#[test]
+fn an_endpoint_of_a_later_version_is_named_and_its_model_is_not_another_routes() {
+    let (table, _) = compiled(&[endpoint("e", "bge"), route("r", "*")]);
+    let encoded = crate::wire::encode(&table);
+    let decoded = crate::wire::decode(&encoded.bytes, &encoded.digest, &[]).unwrap();
+    assert!(decoded.unserved["EmbeddingEndpoint/e"].contains("embeddings"), "{:?}", decoded.unserved);
+    assert_eq!((decoded.table.models["bge"].as_str(), decoded.table.routes.len()), ("EmbeddingEndpoint/e", 1));
 }

@@ -43,6 +43,8 @@ pub enum Surface {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// The SageMaker runtime.
+    SageMaker,
 }
 
 /// How a request ended.
