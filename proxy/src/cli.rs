@@ -8,6 +8,7 @@ use crate::run::{self, Settings, Source};
 use crate::server::TlsFiles;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -88,7 +89,7 @@ struct ServeArgs {
     /// Bytes of memory for the answers of routes with a cache.
     #[arg(long, env = "TOLLWAY_CACHE_SIZE", value_name = "BYTES", default_value_t = crate::cache::CAPACITY)]
     cache_size: u64,
-    /// Worker threads. Default: the cores of this machine, 4 at most.
+    /// Threads that serve connections. Default: the cores of this machine, 4 at most.
     #[arg(long, env = "TOLLWAY_THREADS", value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
     /// What is logged: error, warn, info, debug or trace, or per module as in info,tollway_proxy::ledger=debug.
@@ -156,16 +157,31 @@ fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result
         tls,
         max_body: *max_body,
         cache_size: *cache_size,
+        threads: threads.unwrap_or_else(default_threads),
     };
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    raise_file_limit();
+    // What serves has threads of its own; this one follows the source, keeps the ledger and answers the admin port.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.map_or(cores.min(4), NonZeroUsize::get))
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("the runtime did not start")?;
     let code = runtime.block_on(run::run(settings))?;
     runtime.shutdown_background();
     Ok(code)
+}
+
+fn default_threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(NonZeroUsize::MIN.saturating_add(3))
+}
+
+/// A stream takes two descriptors, and many systems start programs with room for 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit.clone() }) {
+        tracing::warn!(%error, limit = limit.current, "the limit on open files stays: each stream takes two");
+    }
 }
 
 fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use crate::ledger::remote;
 use crate::ledger::standalone::Standalone;
 use crate::metrics::Metrics;
 use crate::operator::Addresses;
-use crate::server::{Tls, TlsFiles};
+use crate::server::{Tls, TlsFiles, Workers};
 use crate::source::channel::ControlChannel;
 use crate::source::folder::Folder;
 use crate::source::{Health, Live, Secrets, disk};
@@ -17,6 +17,7 @@ use crate::{observe, server};
 use anyhow::{Context, anyhow};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub max_body: usize,
     /// Bytes of all answers kept.
     pub cache_size: u64,
+    /// Threads that serve connections.
+    pub threads: NonZeroUsize,
 }
 
 /// Where the table comes from.
@@ -72,7 +75,7 @@ struct Parts {
 /// A port in use, a state folder in use or not writable, a flag's file that cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size } = settings;
+    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size, threads } = settings;
     let mut signals = signals()?;
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -121,12 +124,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         tokio::spawn(Arc::clone(tls).follow());
     }
     let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, options);
+    let workers = Workers::start(threads).context("the threads that serve did not start")?;
     let (told, stopping) = watch::channel(false);
     let until = async move {
         let mut stopping = stopping;
         _ = stopping.wait_for(|stop| *stop).await;
     };
-    let serving = tokio::spawn(server::serve(listener, tls, proxy, until, DRAIN));
+    let serving = tokio::spawn(server::serve(listener, tls, proxy, workers, until, DRAIN));
 
     signals.recv().await;
     tracing::info!("stopping: no new connections, streams under way may finish; a second signal ends at once");

@@ -118,7 +118,9 @@ async fn serve(
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
-        return Ok(Reply::Models(respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers)));
+        let asked = intake::model(head.uri.path());
+        let models = respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers, asked.as_deref());
+        return models.map(Reply::Models).ok_or_else(|| unknown_model(&asked.unwrap_or_default()));
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;

@@ -29,7 +29,7 @@
 
 mod admin;
 mod anthropic;
-mod bedrock;
+pub(crate) mod bedrock;
 mod book;
 mod config;
 mod generate;

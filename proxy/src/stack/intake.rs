@@ -2,7 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
-use crate::surface::bedrock::{self, Api};
+use crate::surface::bedrock::{self, Api, decoded};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
@@ -47,11 +47,11 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
             (Endpoint::Answer, Method::POST)
         }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens, Method::POST),
-        "/v1/models" => (Endpoint::Models, Method::GET),
+        path if path == "/v1/models" || model(path).is_some() => (Endpoint::Models, Method::GET),
         path if bedrock::call(path).is_some() => (Endpoint::Answer, Method::POST),
         _ => {
             let message = format!(
-                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models and Bedrock's /model/{{id}}/..."
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models, /v1/models/{{model}} and Bedrock's /model/{{id}}/..."
             );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }
@@ -61,6 +61,11 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
         return Err(ApiError::invalid(message).status(StatusCode::METHOD_NOT_ALLOWED));
     }
     Ok(endpoint)
+}
+
+/// The model that `/v1/models/{model}` names; its slashes may come encoded or as they are.
+pub fn model(path: &str) -> Option<String> {
+    path.strip_prefix("/v1/models/").and_then(decoded).filter(|model| !model.is_empty())
 }
 
 /// All of a JSON body of at most `limit` bytes.

@@ -9,7 +9,7 @@ use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, 
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
 use crate::source::Serving;
-use crate::surface::openai::render_models;
+use crate::surface::openai::{render_model, render_models};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Response};
@@ -171,8 +171,14 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
     }
 }
 
-/// Every name the caller may send, without the wildcard.
-pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &HeaderMap) -> Bytes {
+/// Every name the caller may send, without the wildcard; or the one asked for, if it is among them.
+pub fn models(
+    serving: &Serving,
+    tokens: &Tokens,
+    gateway: bool,
+    headers: &HeaderMap,
+    asked: Option<&str>,
+) -> Option<Bytes> {
     let open = |name: &String| {
         let route = serving.table.routes.get(name);
         let admits = |auth| {
@@ -181,8 +187,11 @@ pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &Heade
         };
         route.is_some_and(|route| (route.auth.is_some() || !gateway) && admits(route.auth.as_ref()))
     };
-    let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
-    render_models(names.map(|(name, _)| name.as_str()), 0)
+    let mut names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
+    match asked {
+        None => Some(render_models(names.map(|(name, _)| name.as_str()), 0)),
+        Some(asked) => names.find(|(name, _)| *name == asked).map(|(name, _)| render_model(name, 0)),
+    }
 }
 
 /// A name for one request, unlikely to be given twice.

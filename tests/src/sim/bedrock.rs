@@ -1,7 +1,7 @@
 //! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or InvokeModel out, plain or as a stream.
 
 mod embed;
-mod frames;
+pub(crate) mod frames;
 mod invoke;
 mod render;
 pub mod shapes;
