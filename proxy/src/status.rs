@@ -170,6 +170,8 @@ fn route_page(
             Provider::Bedrock(bedrock) => ("bedrock", bedrock.model_id.clone()),
             Provider::OpenAi(openai) => ("openai", openai.model.clone().unwrap_or_default()),
             Provider::Anthropic(anthropic) => ("anthropic", anthropic.model.clone()),
+            Provider::SageMaker(sagemaker) => ("sagemaker", sagemaker.endpoint_name.clone()),
+            Provider::AgentCore(agent) => ("agentCore", agent.runtime_arn.clone()),
             Provider::Simulated(_) => ("simulated", String::new()),
         };
         let found = seen.iter().find(|one| one.route == name && one.target == *target);

@@ -33,6 +33,7 @@ pub(crate) mod bedrock;
 mod book;
 mod config;
 mod generate;
+mod hosted;
 mod openai;
 mod reply;
 mod script;

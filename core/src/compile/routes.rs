@@ -29,7 +29,7 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         let key = match &target.provider {
             Provider::OpenAi(table::OpenAi { api_key, .. }) => api_key.as_ref().map(|key| (key, "openai")),
             Provider::Anthropic(table::Anthropic { api_key, .. }) => Some((api_key, "anthropic")),
-            Provider::Bedrock(_) | Provider::Simulated(_) => None,
+            Provider::Bedrock(_) | Provider::SageMaker(_) | Provider::AgentCore(_) | Provider::Simulated(_) => None,
         };
         if let Some((secret, provider)) = key {
             let path = format!("spec.targets[{}].{provider}.apiKey.secretRef", target.at);
@@ -87,9 +87,11 @@ fn prompt(map: &str, facts: &Facts, verdict: &mut Verdict) -> Option<Prompt> {
 /// The model that a target's price goes by.
 pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
     match provider {
-        Provider::Bedrock(bedrock) => &bedrock.model_id,
+        Provider::Bedrock(bedrock) => bedrock.known_as(),
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(name),
         Provider::Anthropic(anthropic) => &anthropic.model,
+        Provider::SageMaker(sagemaker) => &sagemaker.endpoint_name,
+        Provider::AgentCore(agent) => &agent.runtime_arn,
         Provider::Simulated(_) => name,
     }
 }
@@ -97,10 +99,15 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
 fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
-        Provider::Bedrock(bedrock) => facts.catalog.lookup(&bedrock.model_id),
-        Provider::OpenAi(_) | Provider::Anthropic(_) | Provider::Simulated(_) => None,
+        Provider::Bedrock(bedrock) => facts.catalog.lookup(bedrock.known_as()),
+        Provider::OpenAi(_)
+        | Provider::Anthropic(_)
+        | Provider::SageMaker(_)
+        | Provider::AgentCore(_)
+        | Provider::Simulated(_) => None,
     };
-    let free = matches!(target.provider, Provider::Simulated(_)).then(Price::default);
+    // An endpoint's hours are paid whether it is asked or not.
+    let free = matches!(target.provider, Provider::Simulated(_) | Provider::SageMaker(_)).then(Price::default);
     let price = match (&target.price, &known) {
         (Some(stated), Some(model)) => Some(stated.raise(&model.price)),
         (Some(stated), None) => Some(stated.alone()),

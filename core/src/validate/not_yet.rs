@@ -6,7 +6,7 @@
 use crate::manifest::{FieldError, Spec};
 use tollway_crds::{
     CostBudgetSpec, ModelRouteSpec,
-    model_route::{CacheScope, LimitScope, Target},
+    model_route::{CacheScope, LimitScope},
 };
 
 /// Fields that are not acted on yet.
@@ -29,11 +29,6 @@ pub fn fields(spec: &Spec) -> NotYet {
     found
 }
 
-/// Whether a target of this provider is served.
-pub fn serves_target(target: &Target) -> bool {
-    target.agent_core.is_none() && target.sagemaker.is_none()
-}
-
 fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
     for (at, limit) in spec.rate_limits.iter().enumerate() {
         let global = limit.scope == Some(LimitScope::Global);
@@ -41,13 +36,6 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
     }
     let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
     found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
-    for (at, target) in spec.targets.iter().enumerate() {
-        found.ignore(
-            format!("spec.targets[{at}]"),
-            !serves_target(target),
-            "this provider is not served yet: the target is left out",
-        );
-    }
 }
 
 fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {

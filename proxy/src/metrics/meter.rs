@@ -244,6 +244,8 @@ fn meaning(target: &Target) -> (&'static str, &str) {
         Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),
         Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
         Provider::Anthropic(anthropic) => ("anthropic", &anthropic.model),
+        Provider::SageMaker(sagemaker) => ("aws.sagemaker", &sagemaker.endpoint_name),
+        Provider::AgentCore(agent) => ("aws.bedrock_agentcore", &agent.runtime_arn),
         Provider::Simulated(_) => ("simulated", ""),
     }
 }

@@ -110,6 +110,9 @@ pub(super) async fn handle(
         .and_then(|request| match (operation, family) {
             (Operation::Invoke, _) if embed::embeds(id) && !stream => embed::read(id, model, &request),
             (Operation::Converse, _) => validate::validate(model, &request),
+            (Operation::Invoke, Some(invoke::Family::Jurassic)) if stream => {
+                Err("The model is unsupported for streaming.".to_owned())
+            }
             (Operation::Invoke, Some(family)) => family.read(model, &request),
             (Operation::Invoke, None) => Err("The model does not support InvokeModel here.".to_owned()),
         }) {

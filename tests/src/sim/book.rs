@@ -43,6 +43,8 @@ pub enum Surface {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// The SageMaker or AgentCore runtime.
+    Hosted,
 }
 
 /// How a request ended.

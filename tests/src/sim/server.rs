@@ -4,7 +4,7 @@ use super::book::{Book, Surface};
 use super::config::Config;
 use super::script::Script;
 use super::serve::{Body, Cut, whole};
-use super::{admin, anthropic, bedrock, openai};
+use super::{admin, anthropic, bedrock, hosted, openai};
 use anyhow::Context;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -177,6 +177,10 @@ async fn handle(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
     if path.starts_with("/model/") {
         let flight = state.book.open(Surface::Bedrock, &parts, body.clone());
         return bedrock::handle(state, flight, &parts, &body).await;
+    }
+    if path.starts_with("/endpoints/") || path.starts_with("/runtimes/") {
+        let flight = state.book.open(Surface::Hosted, &parts, body.clone());
+        return hosted::handle(state, flight, &parts, &body).await;
     }
     if path.starts_with("/v1/messages") {
         let flight = state.book.open(Surface::Anthropic, &parts, body.clone());

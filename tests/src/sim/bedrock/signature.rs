@@ -149,6 +149,18 @@ pub(in crate::sim) fn verify(
     now: SystemTime,
     max_skew: Duration,
 ) -> Result<String, Denied> {
+    verify_for("bedrock", known, parts, body, now, max_skew)
+}
+
+/// The same of a request to another service.
+pub(in crate::sim) fn verify_for(
+    service: &str,
+    known: &Known<'_>,
+    parts: &Parts,
+    body: &[u8],
+    now: SystemTime,
+    max_skew: Duration,
+) -> Result<String, Denied> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let Some(authorization) = header(AUTHORIZATION.as_str()) else {
         return Err(denied("MissingAuthenticationTokenException", "Missing Authentication Token"));
@@ -181,8 +193,8 @@ pub(in crate::sim) fn verify(
     if signed_at > now + max_skew {
         return Err(invalid(format!("Signature not yet current: {stamp} is still in the future.")));
     }
-    if claim.service != "bedrock" {
-        return Err(invalid("Credential should be scoped to correct service: 'bedrock'.".to_owned()));
+    if claim.service != service {
+        return Err(invalid(format!("Credential should be scoped to correct service: '{service}'.")));
     }
     if !stamp.starts_with(claim.date) || claim.date.len() != 8 {
         return Err(invalid(format!(
