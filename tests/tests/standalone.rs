@@ -11,6 +11,7 @@ mod standalone {
     mod boto3_client;
     mod examples;
     mod footprint;
+    mod hosted;
     mod openai_client;
     mod openai_embeddings;
     mod openai_responses;
