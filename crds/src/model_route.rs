@@ -12,8 +12,8 @@ pub use policy::{
 pub use rule::{HeaderMatch, InputTokens, PromptClass, PromptMatch, Rule, Weighted, When};
 pub use status::{LastAccepted, ModelRouteStatus, ProxiesStatus, TargetStatus};
 pub use target::{
-    AgentCore, Anthropic, Bedrock, Guardrail, OpenAi, PromptTemplate, SageMakerChat, SageMakerFormat, ServiceRef, Simulated,
-    Target,
+    AgentCore, Anthropic, Bedrock, Guardrail, OpenAi, PromptTemplate, SageMakerChat, SageMakerFormat, ServiceRef,
+    Simulated, Target,
 };
 
 use crate::scalar::ModelName;

@@ -16,6 +16,7 @@ use crate::source::Serving;
 use crate::stack::Proxy;
 use crate::surface::{Form, Head, Peek};
 use crate::targets::TargetState;
+use crate::trace::RequestSpan;
 use crate::upstream::Policy;
 use bytes::Bytes;
 use call::{Began, Calling, Failed};
@@ -42,6 +43,8 @@ pub struct Job<'a> {
     pub began: Instant,
     /// When the whole request is over.
     pub ends: Instant,
+    /// Where the request is traced.
+    pub span: Option<&'a RequestSpan>,
 }
 
 /// One target of the route that serves the request.
@@ -183,5 +186,6 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
         return Err(Skip::CircuitOpen);
     };
     let circuit = (permit, route.circuit_breaker.clone());
-    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, target.price), now)))
+    let span = job.span.map(RequestSpan::attempt);
+    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, target.price), span, now)))
 }

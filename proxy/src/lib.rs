@@ -29,6 +29,7 @@ pub mod stack;
 pub mod status;
 pub mod surface;
 pub mod targets;
+pub mod trace;
 pub mod upstream;
 
 #[cfg(test)]

@@ -44,6 +44,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::OUTCOMES[self as usize]
+    }
+
     /// An error went out and no answer of a target.
     #[must_use]
     pub const fn is_unanswered(self) -> bool {
@@ -71,6 +77,14 @@ pub enum Attempt {
     Cancelled,
 }
 
+impl Attempt {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::ATTEMPTS[self as usize]
+    }
+}
+
 /// State of a target's circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
@@ -94,6 +108,12 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let vectors = Arc::new(Vectors::new()?);
         Ok(Arc::new(Self { vectors, routes: Mutex::default(), targets: Mutex::default() }))
+    }
+
+    /// Where spans are counted.
+    #[must_use]
+    pub fn spans(&self) -> &prometheus::IntCounterVec {
+        &self.vectors.spans
     }
 
     /// The handle of one route; the same one each time while the route exists.

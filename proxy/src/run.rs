@@ -12,6 +12,7 @@ use crate::source::folder::Folder;
 use crate::source::{Health, Live, Secrets, disk};
 use crate::stack::{Options, Proxy};
 use crate::status::Process;
+use crate::trace::{self, Tracer};
 use crate::upstream::Policy;
 use crate::{observe, server};
 use anyhow::{Context, anyhow};
@@ -80,6 +81,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let tls = tls.map(Tls::load).transpose()?;
+    let tracing_to = trace::Settings::from_environment(|name| std::env::var(name).ok())?;
     // Ports first: a second proxy on this machine must not touch the first one's state.
     let listener = bind("--listen", listen).await?;
     let admin_listener = bind("--admin", admin).await?;
@@ -123,7 +125,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).follow());
     }
-    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, options);
+    let tracer = tracing_to.map_or_else(Tracer::default, |settings| Tracer::start(settings, parts.metrics.spans()));
+    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, tracer.clone(), options);
     let workers = Workers::start(threads).context("the threads that serve did not start")?;
     let (told, stopping) = watch::channel(false);
     let until = async move {
@@ -145,6 +148,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         if tokio::time::timeout(CLOSE, books).await.is_err() {
             tracing::warn!("not every grant is known to be closed; what is left of them is charged in full later");
         }
+        tracer.flush().await;
     };
     tokio::select! {
         () = drained => Ok(ExitCode::SUCCESS),

@@ -21,6 +21,7 @@ use crate::select::{self, Facts};
 use crate::source::Live;
 use crate::surface::{Peek, responses};
 use crate::targets::{RouteState, Targets};
+use crate::trace::Tracer;
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -44,6 +45,7 @@ pub struct Proxy {
     pub answers: Answers,
     pub tokens: Tokens,
     pub aws: Aws,
+    pub tracer: Tracer,
     pub options: Options,
 }
 
@@ -76,7 +78,7 @@ impl Default for Options {
 
 impl Proxy {
     #[must_use]
-    pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, options: Options) -> Arc<Self> {
+    pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, tracer: Tracer, options: Options) -> Arc<Self> {
         let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
         let answers = Answers::new(options.cache_size);
         Arc::new(Self {
@@ -88,6 +90,7 @@ impl Proxy {
             answers,
             tokens: Tokens::default(),
             aws: Aws::new(),
+            tracer,
             options,
         })
     }
@@ -97,6 +100,8 @@ impl Proxy {
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     // A request is named before anything can go wrong with it.
     let mut entry = Entry::new(respond::request_id(), Instant::now());
+    // Where requests are traced, so is this one, whatever becomes of it.
+    entry.span = proxy.tracer.begin(request.headers(), intake::template(request.uri().path()));
     // The path says which vendor's errors the client understands.
     let dialect = intake::dialect(request.uri().path());
     match serve(proxy, request, dialect, &mut entry).await {
@@ -194,12 +199,27 @@ async fn serve(
     let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
     let headers = &head.headers;
-    let job =
-        Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
+    let span = entry.span.clone();
+    let span = span.as_ref();
+    let job = Job {
+        dialect,
+        id: &id,
+        headers,
+        body: &body,
+        peek: &peek,
+        parsed,
+        serving: &serving,
+        policy,
+        began,
+        ends,
+        span,
+    };
     if endpoint == Endpoint::CountTokens {
         return count::count(proxy, &job, route, state, &order).await.map(Reply::Count);
     }
-    let answer = attempts(proxy, &job, route, state, &order, entry).await?;
+    let answer = attempts(proxy, &job, route, state, &order, entry).await;
+    entry.remaining = proxy.ledger.remaining(&route.budgets);
+    let answer = answer?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };

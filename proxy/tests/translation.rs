@@ -593,7 +593,9 @@ fn a_stream_that_dies_anywhere_is_an_error_and_never_an_end() {
 
 #[test]
 fn damaged_bytes_are_an_error_and_never_a_panic() {
-    for Streamed { pair, names, settings, parts, .. } in streams().filter(|s| s.pair.provider == Provider::Bedrock).take(4) {
+    for Streamed { pair, names, settings, parts, .. } in
+        streams().filter(|s| s.pair.provider == Provider::Bedrock).take(4)
+    {
         let bytes = parts.concat();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

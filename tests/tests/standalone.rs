@@ -18,4 +18,5 @@ mod standalone {
     mod quickstart;
     mod setup;
     mod streams;
+    mod traces;
 }

@@ -208,7 +208,9 @@ fn endpoints_cost_nothing_unless_priced_and_agents_are_priced_by_the_request_onl
     assert_eq!(endpoint.format, ChatFormat::Tgi(Template::CodeLlama70b));
 
     let agent = "    agentCore: {runtimeArn: \"arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/a\"}\n    price: {PRICE}";
-    for (price, errors) in [("perRequest: \"0.01\"", 0), ("inputPerMillion: \"1\"", 1), ("perRequest: \"1\", outputPerMillion: \"1\"", 1)] {
+    for (price, errors) in
+        [("perRequest: \"0.01\"", 0), ("inputPerMillion: \"1\"", 1), ("perRequest: \"1\", outputPerMillion: \"1\"", 1)]
+    {
         let (_, verdicts) = compiled(&[first_target(&agent.replace("PRICE", price))]);
         assert_eq!(verdicts[&Id::new(Kind::ModelRoute, "r")].errors.len(), errors, "{price}");
     }

@@ -3,7 +3,10 @@
 use super::{Context, Errors};
 use crate::{
     snapshot::Mode,
-    table::{AgentCore, Anthropic, Bedrock, ChatFormat, Guardrail, OpenAi, Provider, SageMakerChat, SecretKey, Simulated, Template},
+    table::{
+        AgentCore, Anthropic, Bedrock, ChatFormat, Guardrail, OpenAi, Provider, SageMakerChat, SecretKey, Simulated,
+        Template,
+    },
 };
 use std::net::IpAddr;
 use tollway_crds::PriceSpec;
@@ -35,9 +38,13 @@ pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &m
         .map(|a| Provider::Anthropic(anthropic(a, &format!("{path}.anthropic"), context, errors)));
     let sagemaker = target.sagemaker.as_ref().map(|s| sagemaker(s, &format!("{path}.sagemaker"), errors));
     let agent = target.agent_core.as_ref().map(|a| agent(a, &format!("{path}.agentCore"), errors));
-    let by_request = |price: &PriceSpec| PriceSpec { per_request: price.per_request.clone(), ..PriceSpec::default() } == *price;
+    let by_request =
+        |price: &PriceSpec| PriceSpec { per_request: price.per_request.clone(), ..PriceSpec::default() } == *price;
     if target.agent_core.is_some() && target.price.as_ref().is_some_and(|price| !by_request(price)) {
-        errors.wrong(format!("{path}.price"), "an agent's tokens cannot be bounded before the call: state perRequest only");
+        errors.wrong(
+            format!("{path}.price"),
+            "an agent's tokens cannot be bounded before the call: state perRequest only",
+        );
     }
     let simulated = target.simulated.as_ref().map(|s| Provider::Simulated(simulated(s)));
     bedrock.or(openai).or(anthropic).or(sagemaker).or(agent).or(simulated)
@@ -68,12 +75,17 @@ fn agent(spec: &spec::AgentCore, path: &str, errors: &mut Errors) -> Provider {
     let spec::AgentCore { runtime_arn } = spec;
     // arn:partition:bedrock-agentcore:region:account:runtime/id
     let region = match runtime_arn.0.split(':').collect::<Vec<_>>().as_slice() {
-        ["arn", _, "bedrock-agentcore", region, _, resource] if !region.is_empty() && resource.starts_with("runtime/") => {
+        ["arn", _, "bedrock-agentcore", region, _, resource]
+            if !region.is_empty() && resource.starts_with("runtime/") =>
+        {
             (*region).to_owned()
         }
         _ => {
             let example = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/my-agent";
-            errors.wrong(format!("{path}.runtimeArn"), format!("is not the ARN of an agent runtime: it looks like {example}"));
+            errors.wrong(
+                format!("{path}.runtimeArn"),
+                format!("is not the ARN of an agent runtime: it looks like {example}"),
+            );
             String::new()
         }
     };

@@ -14,6 +14,7 @@ use crate::provider::{Call, Decoder, Reading, Source, Step, anthropic, openai};
 use crate::stack::Proxy;
 use crate::surface;
 use crate::surface::bedrock::Api;
+use crate::trace;
 use crate::upstream::{Policy, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -242,7 +243,9 @@ impl Calling<'_> {
         self.exchange(request, policy).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+        // A signature covers what AWS's services read; this they only pass on.
+        trace::pass_on(request.headers_mut(), self.job.headers, self.metered.trace_header());
         let connect = Duration::from_millis(self.place.route.timeouts.connect_ms);
         let sent = timeout_at(self.deadline, self.proxy.upstream.send(request, policy, connect)).await;
         sent.map_err(|_| self.late())?.map_err(|error| match error {

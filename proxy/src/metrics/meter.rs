@@ -12,9 +12,10 @@ use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
 use tollway_core::table::{Provider, Target};
 
-const OUTCOMES: [&str; 8] =
+pub(super) const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
-const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+pub(super) const ATTEMPTS: [&str; 8] =
+    ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
 const CACHE: [&str; 2] = ["miss", "hit"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
@@ -85,6 +86,7 @@ pub struct TargetMeter {
     circuit: OnceLock<IntGauge>,
     duration: OnceLock<Histogram>,
     first_token: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
     seen: Seen,
 }
 
@@ -112,6 +114,7 @@ impl TargetMeter {
             circuit: OnceLock::new(),
             duration: OnceLock::new(),
             first_token: OnceLock::new(),
+            per_token: OnceLock::new(),
             seen: Seen::default(),
         }
     }
@@ -144,6 +147,15 @@ impl TargetMeter {
     pub fn first_token(&self, took: Duration) {
         let made = || self.vectors.histogram(&self.vectors.first_token, &self.labels());
         self.first_token.get_or_init(made).observe(took.as_secs_f64());
+    }
+
+    /// A stream went on for `took` after its first byte, and came to so many tokens.
+    pub fn per_token(&self, took: Duration, tokens: u64) {
+        if let Some(further) = tokens.checked_sub(1).filter(|further| *further > 0) {
+            let made = || self.vectors.histogram(&self.vectors.per_token, &self.labels());
+            #[expect(clippy::cast_precision_loss, reason = "a histogram needs no more digits")]
+            self.per_token.get_or_init(made).observe(took.as_secs_f64() / further as f64);
+        }
     }
 
     /// What the provider counted for one attempt.
@@ -203,7 +215,12 @@ impl TargetMeter {
             let labels = [route, target, operation, provider, model, name];
             vectors.drop_series(&vectors.token_usage, &labels, HISTOGRAM_SERIES);
         }
-        for (of, made) in [(&vectors.duration, &self.duration), (&vectors.first_token, &self.first_token)] {
+        let histograms = [
+            (&vectors.duration, &self.duration),
+            (&vectors.first_token, &self.first_token),
+            (&vectors.per_token, &self.per_token),
+        ];
+        for (of, made) in histograms {
             if made.get().is_some() {
                 vectors.drop_series(of, &self.labels(), HISTOGRAM_SERIES);
             }
@@ -233,7 +250,9 @@ impl TargetMeter {
         })
     }
 
-    fn labels(&self) -> [&str; 5] {
+    /// Route, target, operation, provider and model.
+    #[must_use]
+    pub fn labels(&self) -> [&str; 5] {
         self.labels.each_ref().map(String::as_str)
     }
 }

@@ -7,7 +7,7 @@
 use super::signed::{Format, Reading, Signed};
 use super::{Call, Prepared, shape};
 use crate::attempt::{Job, Skip};
-use crate::chat::{ChatResponse, ErrorKind, FinishReason, Size, Usage, UpstreamError};
+use crate::chat::{ChatResponse, ErrorKind, FinishReason, Size, UpstreamError, Usage};
 use crate::error::ApiError;
 use crate::provider::bedrock::segment;
 use crate::provider::prompt::{Turn, Turns};
@@ -224,8 +224,22 @@ mod tests {
             events.iter().map(|event| stream.event(event).unwrap().text).collect::<String>()
         };
         assert_eq!(read(&[r#""Hel""#, r#""lo""#]), "Hello");
-        assert_eq!(read(&[r#"{"init_event_loop": true}"#, r#"{"data": "Hi"}"#, r#"{"event": {"contentBlockDelta": {"delta": {"text": "Hi"}}}}"#]), "Hi");
-        assert_eq!(read(&[r#"{"event": {"contentBlockDelta": {"delta": {"text": "Hi"}}}}"#, r#"{"data": "Hi"}"#, r#"{"result": "Hi"}"#]), "Hi");
+        assert_eq!(
+            read(&[
+                r#"{"init_event_loop": true}"#,
+                r#"{"data": "Hi"}"#,
+                r#"{"event": {"contentBlockDelta": {"delta": {"text": "Hi"}}}}"#
+            ]),
+            "Hi"
+        );
+        assert_eq!(
+            read(&[
+                r#"{"event": {"contentBlockDelta": {"delta": {"text": "Hi"}}}}"#,
+                r#"{"data": "Hi"}"#,
+                r#"{"result": "Hi"}"#
+            ]),
+            "Hi"
+        );
         assert_eq!(read(&["plain words"]), "plain words");
     }
 }

@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn turns_alternate_and_begin_with_the_user() {
         use Role::{Assistant, System, User};
-        let turns = Turns::of(&chat("Be brief.", &[(User, "a"), (User, "b"), (Assistant, " "), (System, "Now.")])).unwrap();
+        let turns =
+            Turns::of(&chat("Be brief.", &[(User, "a"), (User, "b"), (Assistant, " "), (System, "Now.")])).unwrap();
         assert_eq!(turns.system, "Be brief.\n\nNow.");
         assert_eq!(turns.turns, [Turn { is_user: true, text: "a\n\nb".to_owned() }]);
         let turns = Turns::of(&chat("", &[(Assistant, "Yes?")])).unwrap();

@@ -31,8 +31,7 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &SageMakerChat, output: u32
     let request = job.parsed().map_err(Skip::Inexpressible)?;
     let (body, size, format) = match target.format {
         ChatFormat::Tgi(template) => {
-            let (body, size) =
-                tgi::build(request, template, &route.defaults, output).map_err(Skip::Inexpressible)?;
+            let (body, size) = tgi::build(request, template, &route.defaults, output).map_err(Skip::Inexpressible)?;
             (body, size, Format::Tgi)
         }
         ChatFormat::OpenAi => {

@@ -112,7 +112,12 @@ enum Words {
     Text(TextFamily, TextStream),
     Agent(SseReader, agent_core::AgentStream, TextStream),
     /// What does not stream is read whole, and said at once.
-    Whole { reading: Reading, headers: HeaderMap, body: BytesMut, complete: bool },
+    Whole {
+        reading: Reading,
+        headers: HeaderMap,
+        body: BytesMut,
+        complete: bool,
+    },
 }
 
 /// Bytes of a whole answer at most.

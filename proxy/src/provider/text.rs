@@ -1,6 +1,6 @@
 //! Pieces of an answer in plain text in, stream events out; and a whole answer as the events of a stream.
 
-use crate::chat::{Block, BlockStart, ChatResponse, Delta, ErrorKind, FinishReason, StreamEvent, Usage, UpstreamError};
+use crate::chat::{Block, BlockStart, ChatResponse, Delta, ErrorKind, FinishReason, StreamEvent, UpstreamError, Usage};
 
 /// What one part of a stream says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

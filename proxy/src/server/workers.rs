@@ -50,7 +50,11 @@ impl Workers {
     }
 
     /// Hands a connection to the next thread. It has to be made ready there: `serve` gets the socket without its runtime.
-    pub fn deal<F>(&self, stream: tokio::net::TcpStream, serve: impl FnOnce(tokio::net::TcpStream) -> F + Send + 'static) -> io::Result<()>
+    pub fn deal<F>(
+        &self,
+        stream: tokio::net::TcpStream,
+        serve: impl FnOnce(tokio::net::TcpStream) -> F + Send + 'static,
+    ) -> io::Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {

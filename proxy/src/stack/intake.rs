@@ -2,7 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
-use crate::surface::bedrock::{self, Api, decoded};
+use crate::surface::bedrock::{self, Api, Call, decoded};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
@@ -61,6 +61,29 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
         return Err(ApiError::invalid(message).status(StatusCode::METHOD_NOT_ALLOWED));
     }
     Ok(endpoint)
+}
+
+/// The path as spans are named by: without what differs from request to request.
+pub fn template(path: &str) -> &'static str {
+    const PLAIN: [&str; 6] = [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+        "/v1/models",
+    ];
+    if let Some(known) = PLAIN.iter().find(|known| **known == path) {
+        return known;
+    }
+    match bedrock::call(path) {
+        Some(Call { api: Api::Converse, stream: false, .. }) => "/model/{id}/converse",
+        Some(Call { api: Api::Converse, stream: true, .. }) => "/model/{id}/converse-stream",
+        Some(Call { api: Api::Invoke, stream: false, .. }) => "/model/{id}/invoke",
+        Some(Call { api: Api::Invoke, stream: true, .. }) => "/model/{id}/invoke-with-response-stream",
+        None if model(path).is_some() => "/v1/models/{model}",
+        None => "unknown path",
+    }
 }
 
 /// The model that `/v1/models/{model}` names; its slashes may come encoded or as they are.

@@ -5,7 +5,7 @@ use crate::attempt::{Answer, Stream};
 use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
-use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
+use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REMAINING, REQUEST_ID, ROUTE, TARGET, explain};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
 use crate::source::Serving;
@@ -159,6 +159,7 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
         (REQUEST_ID, text(&entry.id)),
         (ROUTE, entry.route.as_deref().and_then(text)),
         (TARGET, entry.target.as_deref().and_then(text)),
+        (REMAINING, entry.remaining.and_then(|left| text(&left.to_string()))),
         (ATTEMPTS, entry.route.is_some().then(|| HeaderValue::from(entry.attempts))),
     ];
     for (name, value) in parts {

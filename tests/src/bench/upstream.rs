@@ -70,7 +70,8 @@ fn bedrock(streamed: bool) -> Response<BoxBody<Bytes, Infallible>> {
     }
     static FRAMES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
         let delta = json!({"contentBlockIndex": 0, "delta": {"text": " token"}, "p": "abcdefgh"});
-        let usage = json!({"usage": {"inputTokens": 24, "outputTokens": 64, "totalTokens": 88}, "metrics": {"latencyMs": 1}});
+        let usage =
+            json!({"usage": {"inputTokens": 24, "outputTokens": 64, "totalTokens": 88}, "metrics": {"latencyMs": 1}});
         let last = [
             frames::event("contentBlockStop", &json!({"contentBlockIndex": 0})),
             frames::event("messageStop", &json!({"stopReason": "end_turn"})),

@@ -225,8 +225,9 @@ fn tgi(made: &Generation, input: u64, stream: bool) -> Answer {
         });
         Bytes::from(format!("data:{words}\n\n"))
     };
-    let mut events: Vec<Event> =
-        pieces(made).map(|(text, now)| Event { bytes: event(text, false, false), tokens: *now, content: true }).collect();
+    let mut events: Vec<Event> = pieces(made)
+        .map(|(text, now)| Event { bytes: event(text, false, false), tokens: *now, content: true })
+        .collect();
     events.push(Event { bytes: event("</s>", true, true), tokens: made.tokens, content: false });
     let prefill: Vec<Value> = (0..input).map(|id| json!({ "id": id })).collect();
     let plain = json!([{ "generated_text": text_of(made), "details": {

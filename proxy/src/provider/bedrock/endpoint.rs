@@ -15,8 +15,7 @@ pub struct Service {
     host: (&'static str, &'static str),
 }
 
-pub const BEDROCK: Service =
-    Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
+pub const BEDROCK: Service = Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
 pub const SAGEMAKER: Service =
     Service { id: "SageMaker Runtime", signing: "sagemaker", host: ("runtime", ".sagemaker") };
 pub const AGENT_CORE: Service =
@@ -93,7 +92,10 @@ mod tests {
         assert_eq!(regional(&config, BEDROCK, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
         assert_eq!(regional(&config, BEDROCK, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
         let config = SdkConfig::builder().use_fips(true).build();
-        assert_eq!(regional(&config, BEDROCK, "us-gov-west-1"), "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com");
+        assert_eq!(
+            regional(&config, BEDROCK, "us-gov-west-1"),
+            "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com"
+        );
         assert_eq!(regional(&config, SAGEMAKER, "us-east-1"), "https://runtime-fips.sagemaker.us-east-1.amazonaws.com");
     }
 

@@ -5,7 +5,7 @@ mod llama;
 mod titan;
 
 use super::error::malformed;
-use crate::chat::{ChatRequest, ChatResponse, FinishReason, Size, Usage, UpstreamError};
+use crate::chat::{ChatRequest, ChatResponse, FinishReason, Size, UpstreamError, Usage};
 use crate::error::ApiError;
 use crate::provider::prompt::Turns;
 use crate::provider::text::{self, Piece};
@@ -39,8 +39,7 @@ impl TextFamily {
     #[must_use]
     pub fn of(model_id: &str) -> Option<Self> {
         let name = model_id.rsplit('/').next().unwrap_or(model_id);
-        let known =
-            [("amazon.titan-text-", Self::Titan), ("ai21.j2-", Self::Jurassic), ("meta.llama2-", Self::Llama)];
+        let known = [("amazon.titan-text-", Self::Titan), ("ai21.j2-", Self::Jurassic), ("meta.llama2-", Self::Llama)];
         known.iter().find(|(part, _)| name.contains(part)).map(|(_, family)| *family)
     }
 

@@ -1,6 +1,6 @@
 //! Text Generation Inference: a chat in, one prompt with its parameters out; its whole answer, or the events of its stream, in, pieces out.
 
-use crate::chat::{ChatRequest, ChatResponse, ErrorKind, FinishReason, Size, Usage, UpstreamError};
+use crate::chat::{ChatRequest, ChatResponse, ErrorKind, FinishReason, Size, UpstreamError, Usage};
 use crate::error::ApiError;
 use crate::provider::prompt::{Turns, without};
 use crate::provider::text::{self, Piece};

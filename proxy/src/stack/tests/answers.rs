@@ -55,7 +55,11 @@ async fn one_model_is_shown_by_its_name_and_no_other_is() {
     let get = |path: &'static str| proxy.send(proxy.request("GET", path, ""));
     for path in ["/v1/models/team%2Flarge%20v1%3A0", "/v1/models/team/large%20v1:0"] {
         let answer = get(path).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (200, &serde_json::json!("team/large v1:0")), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["id"]),
+            (200, &serde_json::json!("team/large v1:0")),
+            "{path}"
+        );
     }
     for path in ["/v1/models/*", "/v1/models/other", "/v1/models/team%2"] {
         let answer = get(path).await;
