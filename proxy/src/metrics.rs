@@ -7,9 +7,11 @@
 
 mod meter;
 mod moment;
+mod store;
 mod vectors;
 
 pub use meter::{RouteMeter, TargetMeter};
+pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;
@@ -71,6 +73,16 @@ pub enum Attempt {
     Cancelled,
 }
 
+/// Whether an answer was at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Miss,
+    /// In this proxy.
+    Hit,
+    /// In Redis.
+    SharedHit,
+}
+
 /// State of a target's circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
@@ -94,6 +106,14 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let vectors = Arc::new(Vectors::new()?);
         Ok(Arc::new(Self { vectors, routes: Mutex::default(), targets: Mutex::default() }))
+    }
+
+    /// The handle of Redis; for the one store of a process.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn store(&self) -> Result<StoreMeter, prometheus::Error> {
+        StoreMeter::new(&self.vectors, &self.vectors.registry)
     }
 
     /// The handle of one route; the same one each time while the route exists.

@@ -16,5 +16,6 @@ mod standalone {
     mod openai_responses;
     mod quickstart;
     mod setup;
+    mod shared;
     mod streams;
 }

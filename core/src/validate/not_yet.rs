@@ -4,10 +4,7 @@
 //! `Supported=False` names it.
 
 use crate::manifest::{FieldError, Spec};
-use tollway_crds::{
-    CostBudgetSpec, ModelRouteSpec,
-    model_route::{CacheScope, LimitScope, Target},
-};
+use tollway_crds::{CostBudgetSpec, ModelRouteSpec, model_route::Target};
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -35,12 +32,6 @@ pub fn serves_target(target: &Target) -> bool {
 }
 
 fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
-    for (at, limit) in spec.rate_limits.iter().enumerate() {
-        let global = limit.scope == Some(LimitScope::Global);
-        found.refuse(&format!("spec.rateLimits[{at}].scope"), global, "limits over all proxies are not enforced yet");
-    }
-    let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
-    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
     for (at, target) in spec.targets.iter().enumerate() {
         found.ignore(
             format!("spec.targets[{at}]"),

@@ -20,11 +20,12 @@ pub const HISTOGRAM_SERIES: usize = SECONDS.len() + 3;
 
 #[derive(Debug)]
 pub struct Vectors {
-    registry: Registry,
+    pub registry: Registry,
     series: AtomicUsize,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub cache: IntCounterVec,
+    pub limit_fallbacks: IntCounterVec,
     pub tokens: IntCounterVec,
     pub cost: CounterVec,
     pub estimated: CounterVec,
@@ -59,6 +60,13 @@ impl Vectors {
                 ),
                 &["route", "result"],
             )?,
+            limit_fallbacks: IntCounterVec::new(
+                Opts::new(
+                    "tollway_redis_limit_fallbacks_total",
+                    "Requests whose limits of scope Global were kept by this proxy's share of them, without Redis.",
+                ),
+                &["route"],
+            )?,
             tokens: IntCounterVec::new(
                 Opts::new("tollway_tokens_total", "Tokens as the provider counted them."),
                 &["route", "target", "kind"],
@@ -88,7 +96,7 @@ impl Vectors {
             registry,
         };
         let Self { registry, series: _, requests, attempts, cache, tokens, cost, estimated, circuit, .. } = &vectors;
-        for counters in [requests, attempts, cache, tokens] {
+        for counters in [requests, attempts, cache, tokens, &vectors.limit_fallbacks] {
             registry.register(Box::new(counters.clone()))?;
         }
         for dollars in [cost, estimated] {
