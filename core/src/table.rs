@@ -58,11 +58,30 @@ pub struct Route {
 }
 
 /// Cache of exact repetitions, in each proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
     /// Age of an answer at most, milliseconds.
     pub ttl_ms: u64,
+    /// Answers are also shared between proxies; absent: each keeps its own. A proxy that cannot share keeps its own too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedCache>,
+}
+
+/// Name of the Secret, in the route's namespace, that shared answers are encrypted under.
+pub const CACHE_SECRET: &str = "tollway-cache";
+
+/// The key inside it.
+pub const CACHE_SECRET_KEY: &str = "key";
+
+/// How answers that leave a proxy are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedCache {
+    /// What the key is made from; absent: from the address and password of the shared store. Says which of the two it is, so that a
+    /// Secret that is late by a moment never means the weaker key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SecretKey>,
 }
 
 /// Text put before every conversation; at least one part is not empty.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 pub use tollway_core::manifest::{Id, Kind};
 use tollway_core::snapshot::{Accepted, Snapshot};
+use tollway_core::table::CACHE_SECRET;
 
 /// An object as it is, whatever its form.
 #[derive(Clone, Debug)]
@@ -208,8 +209,11 @@ impl Space {
 impl About {
     fn read(uid: String, value: &Value) -> About {
         let mut about = About { uid, status: value["status"].clone(), ..About::default() };
-        about.refer(&value["spec"]);
-        about.refer(&value["status"]["lastAccepted"]["spec"]);
+        for spec in [&value["spec"], &value["status"]["lastAccepted"]["spec"]] {
+            about.refer(spec);
+            // The one Secret that is found by a name of its own: shared answers are encrypted under it.
+            about.secrets.extend((spec["cache"]["scope"] == "Shared").then(|| CACHE_SECRET.to_owned()));
+        }
         if let Some(status) = about.status.as_object_mut() {
             status.remove("lastAccepted");
         }

@@ -100,7 +100,7 @@ impl Drop for Entry {
         let usage = self.usage.unwrap_or_default();
         // Without a usage, what was reserved stays taken, unless nothing was ever answered.
         let used = self.usage.map(|usage| usage.tokens()).or_else(|| self.outcome.is_unanswered().then_some(0));
-        if let (Some(held), Some(used)) = (&self.limited, used) {
+        if let (Some(held), Some(used)) = (self.limited.take(), used) {
             held.settle(used, Instant::now());
         }
         let span = self.span.take();

@@ -7,9 +7,11 @@
 
 mod meter;
 mod moment;
+mod store;
 mod vectors;
 
 pub use meter::{RouteMeter, TargetMeter};
+pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;
@@ -85,6 +87,16 @@ impl Attempt {
     }
 }
 
+/// Whether an answer was at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Miss,
+    /// In this proxy.
+    Hit,
+    /// In Redis.
+    SharedHit,
+}
+
 /// State of a target's circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
@@ -114,6 +126,14 @@ impl Metrics {
     #[must_use]
     pub fn spans(&self) -> &prometheus::IntCounterVec {
         &self.vectors.spans
+    }
+
+    /// The handle of Redis; for the one store of a process.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn store(&self) -> Result<StoreMeter, prometheus::Error> {
+        StoreMeter::new(&self.vectors, &self.vectors.registry)
     }
 
     /// The handle of one route; the same one each time while the route exists.

@@ -12,6 +12,7 @@ use crate::source::folder::Folder;
 use crate::source::{Health, Live, Secrets, disk};
 use crate::stack::{Options, Proxy};
 use crate::status::Process;
+use crate::store::{Address, Store};
 use crate::trace::{self, Tracer};
 use crate::upstream::Policy;
 use crate::{observe, server};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub cache_size: u64,
     /// Threads that serve connections.
     pub threads: NonZeroUsize,
+    /// What proxies share, and how long a reply may take.
+    pub redis: Option<(Address, Duration)>,
 }
 
 /// Where the table comes from.
@@ -76,7 +79,7 @@ struct Parts {
 /// A port in use, a state folder in use or not writable, a flag's file that cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size, threads } = settings;
+    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size, threads, redis } = settings;
     let mut signals = signals()?;
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
@@ -96,6 +99,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         incarnation,
         state_dir,
     };
+    let store = redis.map(|(address, timeout)| anyhow::Ok(Store::new(address, timeout, parts.metrics.store()?)));
+    let store = store.transpose().context("the metrics of Redis did not start")?;
+    if let Some(store) = &store {
+        tokio::spawn(Arc::clone(store).follow(Arc::clone(&parts.live), parts.incarnation.clone()));
+    }
     let kind = match &source {
         Source::Operator { .. } => "Operator",
         Source::Folder(_) => "Folder",
@@ -117,6 +125,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         metrics: Arc::clone(&parts.metrics),
         ledger: parts.ledger.clone(),
         health: parts.health.subscribe(),
+        store: store.clone(),
     };
     tokio::spawn(admin::serve(admin_listener, Arc::new(page)));
     tracing::info!(listen = %listener.local_addr()?, %admin, ready = parts.live.load().is_some(), "serving");
@@ -126,7 +135,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         tokio::spawn(Arc::clone(tls).follow());
     }
     let tracer = tracing_to.map_or_else(Tracer::default, |settings| Tracer::start(settings, parts.metrics.spans()));
-    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, tracer.clone(), options);
+    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, store, tracer.clone(), options);
     let workers = Workers::start(threads).context("the threads that serve did not start")?;
     let (told, stopping) = watch::channel(false);
     let until = async move {

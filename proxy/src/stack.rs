@@ -9,16 +9,17 @@ use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
 use crate::auth::tokens::Tokens;
 use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
-use crate::cache::{Answers, CAPACITY, Sameness};
+use crate::cache::{Answers, CAPACITY, From, Sameness};
 use crate::dialect::Dialect;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
 use crate::limit::Ask;
-use crate::metrics::Metrics;
+use crate::metrics::{Kept, Metrics};
 use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
+use crate::store::Store;
 use crate::surface::{Peek, responses};
 use crate::targets::{RouteState, Targets};
 use crate::trace::Tracer;
@@ -78,8 +79,15 @@ impl Default for Options {
 
 impl Proxy {
     #[must_use]
-    pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, tracer: Tracer, options: Options) -> Arc<Self> {
-        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
+    pub fn new(
+        live: Live,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<Store>>,
+        tracer: Tracer,
+        options: Options,
+    ) -> Arc<Self> {
+        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics), store);
         let answers = Answers::new(options.cache_size);
         Arc::new(Self {
             live,
@@ -167,7 +175,7 @@ async fn serve(
         }
     };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
-    limit(state, route, &caller, &peek, entry)?;
+    limit(state, route, &caller, &peek, entry).await?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let parsed = OnceLock::new();
     let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());
@@ -178,18 +186,22 @@ async fn serve(
     // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
     // A count is none, and what a client's beta features make of a question the question does not say.
     let keeps = endpoint == Endpoint::Answer && !head.headers.contains_key("anthropic-beta");
-    let place = route.cache.filter(|_| keeps).and_then(|cache| {
+    let place = route.cache.as_ref().filter(|_| keeps).and_then(|cache| {
         let (namespace, fingerprint) = (serving.table.namespace.as_str(), state.fingerprint.as_str());
         let (rule, dialect, path) = (rule.name.as_str(), dialect.name(), head.uri.path());
         let same =
             Sameness { namespace, route: route_name, fingerprint, rule, dialect, path, caller: &caller, body: &body };
-        proxy.answers.place(Duration::from_millis(cache.ttl_ms), &head.headers, &same)
+        proxy.answers.place(Duration::from_millis(cache.ttl_ms), state.shared.as_ref(), &head.headers, &same)
     });
     entry.client = caller.client;
     if let Some(place) = &place {
-        let kept = place.get();
-        state.meter.cache(kept.is_some());
-        if let Some(kept) = kept {
+        let kept = place.get().await;
+        state.meter.cache(match &kept {
+            None => Kept::Miss,
+            Some((_, From::Memory)) => Kept::Hit,
+            Some((_, From::Shared)) => Kept::SharedHit,
+        });
+        if let Some((kept, _)) = kept {
             entry.target = Some(kept.target.clone());
             return Ok(Reply::Kept { kept, dialect, stream: peek.stream });
         }
@@ -227,11 +239,20 @@ async fn serve(
 }
 
 /// Takes the request from the route's rates.
-fn limit(state: &RouteState, route: &Route, caller: &Caller, peek: &Peek, entry: &mut Entry) -> Result<(), ApiError> {
+async fn limit(
+    state: &RouteState,
+    route: &Route,
+    caller: &Caller,
+    peek: &Peek,
+    entry: &mut Entry,
+) -> Result<(), ApiError> {
     let stated = peek.max_tokens.or(route.defaults.max_tokens);
     let output = bounds::output_tokens(stated.map(u64::from), None).saturating_mul(peek.n.into());
     let ask = Ask { input: peek.size.text_bytes / 4, output, is_stated: stated.is_some() };
-    let (held, admitted) = state.limits.admit(caller, ask, Instant::now());
+    let (held, admitted) = state.limits.admit(caller, ask, Instant::now()).await;
+    if held.as_ref().is_some_and(|held| held.is_alone) {
+        state.meter.limit_fallback();
+    }
     entry.limited = held;
     admitted
 }

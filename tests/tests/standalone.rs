@@ -17,6 +17,7 @@ mod standalone {
     mod openai_responses;
     mod quickstart;
     mod setup;
+    mod shared;
     mod streams;
     mod traces;
 }

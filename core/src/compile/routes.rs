@@ -5,7 +5,7 @@ use crate::{
     manifest::FieldError,
     snapshot::Facts,
     spend::{Price, catalog},
-    table::{self, Auth, Prompt, Provider},
+    table::{self, Auth, CACHE_SECRET, CACHE_SECRET_KEY, Cache, LimitScope, Prompt, Provider, SecretKey},
     validate::{Route, Target},
     wire,
 };
@@ -41,7 +41,9 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     }
     let system = system.as_ref().and_then(|map| prompt(map, facts, verdict));
     let jwt = matches!(auth, Some(Auth::Jwt { .. })).then_some(wire::JWT);
-    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM), jwt];
+    let global = rate_limits.iter().any(|limit| limit.scope == LimitScope::Global).then_some(wire::GLOBAL_LIMITS);
+    let limited = (!rate_limits.is_empty()).then_some(wire::RATE_LIMITS);
+    let requires = [limited, global, system.as_ref().map(|_| wire::SYSTEM), jwt];
     table::Route {
         requires: requires.into_iter().flatten().map(str::to_owned).collect(),
         targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
@@ -54,8 +56,18 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         auth: auth.clone(),
         rate_limits: rate_limits.clone(),
         system,
-        cache: *cache,
+        cache: cache.clone().map(|cache| keyed(cache, facts, verdict)),
     }
+}
+
+/// The cache with the key that its shared answers are encrypted under.
+fn keyed(mut cache: Cache, facts: &Facts, verdict: &mut Verdict) -> Cache {
+    if let Some(shared) = cache.shared.as_mut().filter(|_| facts.secrets.contains_key(CACHE_SECRET)) {
+        let path = "spec.cache.scope".to_owned();
+        verdict.unresolved.extend(missing(facts, CACHE_SECRET, Some(CACHE_SECRET_KEY), path));
+        shared.key = Some(SecretKey { name: CACHE_SECRET.to_owned(), key: CACHE_SECRET_KEY.to_owned() });
+    }
+    cache
 }
 
 /// The bundle in a ConfigMap: `system` first, then every other key in order but `user`, which is a turn of its own. Blank ones say nothing.

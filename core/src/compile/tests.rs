@@ -190,13 +190,36 @@ fn a_slip_outside_of_the_spec_hides_none_inside() {
 }
 
 #[test]
-fn what_is_not_acted_on_yet_is_refused_by_name() {
-    let refused =
-        route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1, scope: Global}]\n  rules:");
-    let (table, verdicts) = compiled(&[refused]);
-    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
-    assert!(table.routes.is_empty() && verdict.errors.is_empty());
-    assert_eq!(verdict.refused[0].field, "spec.rateLimits[0].scope");
+fn limits_over_all_proxies_need_a_proxy_that_knows_them() {
+    let limited = |limits: &str| {
+        let text = route("r", "m").replace("  rules:", &format!("  rateLimits: [{limits}]\n  rules:"));
+        compiled(&[text]).0.routes["r"].requires.clone()
+    };
+    assert_eq!(limited("{per: User, requests: 1}"), ["rateLimits"]);
+    assert_eq!(
+        limited("{per: User, requests: 1}, {per: Route, tokens: 1, scope: Global}"),
+        ["rateLimits", "globalLimits"]
+    );
+}
+
+#[test]
+fn shared_answers_are_encrypted_under_the_secret_as_soon_as_there_is_one() {
+    let shared = route("r", "m").replace("  rules:", "  cache: {ttl: 1m, scope: Shared}\n  rules:");
+    let secret =
+        |data: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: tollway-cache}}\nstringData: {data}\n");
+    let cache = |files: &[String]| {
+        let (table, mut verdicts) = compiled(files);
+        let unresolved = verdicts.remove(&Id::new(Kind::ModelRoute, "r")).unwrap().unresolved;
+        let fields = unresolved.iter().filter(|e| e.field.starts_with("spec.cache")).map(ToString::to_string);
+        (table.routes["r"].cache.clone().unwrap().shared.unwrap().key, fields.collect::<Vec<_>>())
+    };
+    let key = Some(crate::table::SecretKey { name: "tollway-cache".to_owned(), key: "key".to_owned() });
+    assert_eq!(cache(std::slice::from_ref(&shared)), (None, vec![]), "that it is missing is no mistake");
+    assert_eq!(cache(&[shared.clone(), secret("{key: x}")]), (key.clone(), vec![]));
+    let (held, wrong) = cache(&[shared, secret("{other: x}")]);
+    assert_eq!((held, wrong.len()), (key, 1), "{wrong:?}");
+    let alone = route("r", "m").replace("  rules:", "  cache: {ttl: 1m}\n  rules:");
+    assert_eq!(compiled(&[alone, secret("{key: x}")]).0.routes["r"].cache.as_ref().unwrap().shared, None);
 }
 
 #[test]

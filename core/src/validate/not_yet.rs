@@ -4,10 +4,7 @@
 //! `Supported=False` names it.
 
 use crate::manifest::{FieldError, Spec};
-use tollway_crds::{
-    CostBudgetSpec, ModelRouteSpec,
-    model_route::{CacheScope, LimitScope},
-};
+use tollway_crds::CostBudgetSpec;
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -22,20 +19,11 @@ pub struct NotYet {
 pub fn fields(spec: &Spec) -> NotYet {
     let mut found = NotYet::default();
     match spec {
-        Spec::ModelRoute(spec) => route(spec, &mut found),
+        Spec::ModelRoute(_) => {}
         Spec::CostBudget(spec) => budget(spec, &mut found),
         Spec::EmbeddingEndpoint(_) => found.refuse("spec", true, "embeddings are not served yet"),
     }
     found
-}
-
-fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
-    for (at, limit) in spec.rate_limits.iter().enumerate() {
-        let global = limit.scope == Some(LimitScope::Global);
-        found.refuse(&format!("spec.rateLimits[{at}].scope"), global, "limits over all proxies are not enforced yet");
-    }
-    let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
-    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
 }
 
 fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {
@@ -55,12 +43,6 @@ impl NotYet {
     fn refuse(&mut self, field: &str, set: bool, why: &str) {
         if set {
             self.refused.push(FieldError::new(field, format!("{why}: remove the field")));
-        }
-    }
-
-    fn ignore(&mut self, field: String, set: bool, why: &str) {
-        if set {
-            self.ignored.push(FieldError::new(field, why));
         }
     }
 }

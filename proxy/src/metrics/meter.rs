@@ -1,7 +1,7 @@
 //! The handles the request path counts with: one a route, one a target.
 
 use super::vectors::{HISTOGRAM_SERIES, Vectors};
-use super::{Attempt, Circuit, Outcome};
+use super::{Attempt, Circuit, Kept, Outcome};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -16,7 +16,7 @@ pub(super) const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
 pub(super) const ATTEMPTS: [&str; 8] =
     ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
-const CACHE: [&str; 2] = ["miss", "hit"];
+const CACHE: [&str; 3] = ["miss", "hit", "shared_hit"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
@@ -27,6 +27,7 @@ pub struct RouteMeter {
     route: String,
     outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
     cache: [OnceLock<IntCounter>; CACHE.len()],
+    limit_fallbacks: OnceLock<IntCounter>,
 }
 
 impl RouteMeter {
@@ -36,6 +37,7 @@ impl RouteMeter {
             route: route.to_owned(),
             outcomes: Default::default(),
             cache: Default::default(),
+            limit_fallbacks: OnceLock::new(),
         }
     }
 
@@ -47,10 +49,16 @@ impl RouteMeter {
     }
 
     /// An answer was at hand, or was not.
-    pub fn cache(&self, hit: bool) {
-        let at = usize::from(hit);
+    pub fn cache(&self, kept: Kept) {
+        let at = kept as usize;
         let made = || self.vectors.counter(&self.vectors.cache, &[&self.route, CACHE[at]]);
         self.cache[at].get_or_init(made).inc();
+    }
+
+    /// Limits over all proxies were kept by this one's share.
+    pub fn limit_fallback(&self) {
+        let made = || self.vectors.counter(&self.vectors.limit_fallbacks, &[&self.route]);
+        self.limit_fallbacks.get_or_init(made).inc();
     }
 
     /// Requests by how they ended, as far as any did so.
@@ -68,6 +76,9 @@ impl RouteMeter {
         }
         for (name, _) in CACHE.iter().zip(&self.cache).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.cache, &[&self.route, name], 1);
+        }
+        if self.limit_fallbacks.get().is_some() {
+            self.vectors.drop_series(&self.vectors.limit_fallbacks, &[&self.route], 1);
         }
     }
 }

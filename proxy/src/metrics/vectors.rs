@@ -21,11 +21,12 @@ pub const HISTOGRAM_SERIES: usize = SECONDS.len() + 3;
 
 #[derive(Debug)]
 pub struct Vectors {
-    registry: Registry,
+    pub registry: Registry,
     series: AtomicUsize,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub cache: IntCounterVec,
+    pub limit_fallbacks: IntCounterVec,
     pub tokens: IntCounterVec,
     pub cost: CounterVec,
     pub estimated: CounterVec,
@@ -62,6 +63,13 @@ impl Vectors {
                     "Requests of routes that keep answers, by whether one was at hand.",
                 ),
                 &["route", "result"],
+            )?,
+            limit_fallbacks: IntCounterVec::new(
+                Opts::new(
+                    "tollway_redis_limit_fallbacks_total",
+                    "Requests whose limits of scope Global were kept by this proxy's share of them, without Redis.",
+                ),
+                &["route"],
             )?,
             tokens: IntCounterVec::new(
                 Opts::new("tollway_tokens_total", "Tokens as the provider counted them."),
@@ -101,7 +109,7 @@ impl Vectors {
             registry,
         };
         let Self { registry, series: _, requests, attempts, cache, tokens, cost, estimated, circuit, .. } = &vectors;
-        for counters in [requests, attempts, cache, tokens, &vectors.spans] {
+        for counters in [requests, attempts, cache, tokens, &vectors.spans, &vectors.limit_fallbacks] {
             registry.register(Box::new(counters.clone()))?;
         }
         for dollars in [cost, estimated] {

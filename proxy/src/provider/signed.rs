@@ -148,7 +148,7 @@ impl Decoder {
     }
 
     fn unwrap(&mut self, frames: &mut Frames, out: &mut Vec<StreamEvent>) -> Result<(), UpstreamError> {
-        while let Some(frame) = frames.next().map_err(bedrock::malformed)? {
+        while let Some(frame) = frames.next_frame().map_err(bedrock::malformed)? {
             match frame {
                 // Bedrock's parts are base64 in JSON, SageMaker's are the container's own bytes.
                 Frame::Event { kind, payload } if kind == "chunk" => self.words.feed(&chunk(&payload)?, out)?,

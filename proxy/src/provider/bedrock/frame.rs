@@ -37,7 +37,7 @@ impl Frames {
     }
 
     /// The next whole frame.
-    pub fn next(&mut self) -> Result<Option<Frame>, String> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, String> {
         Ok(self.next_whole()?.map(|(_, frame)| frame))
     }
 
