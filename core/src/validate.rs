@@ -107,6 +107,8 @@ impl Errors {
             cache_write_per_million: text(cache_write_per_million),
             cache_write_1h_per_million: text(cache_write_1h_per_million),
             per_request: text(per_request),
+            per_image: None,
+            long: None,
         };
         if stated == crate::spend::catalog::PriceText::default() {
             self.wrong(path, "has no amount: a free target says inputPerMillion: \"0\"");

@@ -9,6 +9,7 @@ use crate::{
     validate::{Route, Target},
     wire,
 };
+use std::collections::BTreeMap;
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
@@ -41,10 +42,18 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     }
     let system = system.as_ref().and_then(|map| prompt(map, facts, verdict));
     let jwt = matches!(auth, Some(Auth::Jwt { .. })).then_some(wire::JWT);
-    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM), jwt];
+    let targets: BTreeMap<_, _> = targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect();
+    let full = |price: &Price| price.long.is_some() || !price.per_image.is_zero();
+    let full_prices = targets.values().any(|target| target.price.as_ref().is_some_and(full));
+    let requires = [
+        (!rate_limits.is_empty()).then_some(wire::RATE_LIMITS),
+        system.as_ref().map(|_| wire::SYSTEM),
+        jwt,
+        full_prices.then_some(wire::FULL_PRICES),
+    ];
     table::Route {
         requires: requires.into_iter().flatten().map(str::to_owned).collect(),
-        targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
+        targets,
         rules: rules.clone(),
         defaults: defaults.clone(),
         retry: retry.clone(),
@@ -97,7 +106,7 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
 fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
-        Provider::Bedrock(bedrock) => facts.catalog.lookup(&bedrock.model_id),
+        Provider::Bedrock(bedrock) => facts.catalog.lookup_in(&bedrock.model_id, bedrock.region.as_deref()),
         Provider::OpenAi(_) | Provider::Anthropic(_) | Provider::Simulated(_) => None,
     };
     let free = matches!(target.provider, Provider::Simulated(_)).then(Price::default);
