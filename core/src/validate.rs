@@ -7,7 +7,7 @@ mod not_yet;
 mod provider;
 mod route;
 
-pub use budget::{Adjustment, Binds, Budget, Correction};
+pub use budget::{Adjustment, Binds, Budget, Correction, topic_region};
 pub use embedding::Embedding;
 pub use route::{Route, Target};
 
@@ -75,7 +75,7 @@ pub fn spec(spec: &Spec, context: Context<'_>) -> Findings {
         Spec::EmbeddingEndpoint(spec) => Checked::Embedding(embedding::check(spec, &mut errors)),
         Spec::CostBudget(spec) => Checked::Budget(Box::new(budget::check(spec, &mut errors))),
     };
-    let not_yet::NotYet { refused, ignored } = not_yet::fields(spec);
+    let not_yet::NotYet { refused, ignored } = not_yet::fields(spec, context.mode);
     let checked = errors.0.is_empty().then_some(checked);
     Findings { checked, errors: errors.0, refused, ignored }
 }

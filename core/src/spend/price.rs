@@ -150,7 +150,14 @@ impl Price {
             cache_write_1h: change(cache_write_1h),
             per_request: change(per_request),
             per_image: change(per_image),
-            long: long.map(|long| Long::new(long.above, &long.of(&Self::default()).map(&change))),
+            long: long.map(|long| Long {
+                above: long.above,
+                input: change(long.input),
+                output: change(long.output),
+                cache_read: change(long.cache_read),
+                cache_write: change(long.cache_write),
+                cache_write_1h: change(long.cache_write_1h),
+            }),
         }
     }
 }

@@ -231,10 +231,10 @@ mod tests {
         let text = List::of(Catalog::shipped(), "claude-sonnet-4-5").render(true).unwrap();
         let json: Value = serde_json::from_str(&text).unwrap();
         let model = &json["models"]["anthropic.claude-sonnet-4-5-20250929-v1:0"];
-        assert_eq!(model["inputPerMillion"], "3");
-        assert_eq!(model["cacheWrite1hPerMillion"], "6");
+        assert_eq!(model["inputPerMillion"], "3.00");
+        assert_eq!(model["cacheWrite1hPerMillion"], "6.00");
         assert_eq!(model["long"]["aboveTokens"], 200_000);
-        assert_eq!(model["long"]["outputPerMillion"], "22.5");
+        assert_eq!(model["long"]["outputPerMillion"], "22.50");
         assert_eq!(json["revision"], Catalog::shipped().revision);
     }
 }
