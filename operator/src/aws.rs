@@ -38,6 +38,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use tollway_core::status::{AwsSeen, MirrorSeen, Trouble};
 use topics::Sns;
 
+/// Drift of a mirror is looked for at least this often.
+const SWEEP: Pace = Pace::up_to(Duration::from_secs(300));
+/// A message that could not be sent is sent again.
+const AGAIN: Pace = Pace::up_to(Duration::from_secs(60));
+/// Figures go to CloudWatch this often.
+const MEASURED_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything that budgets have to do with AWS during one term.
 pub struct Aws {
     budgets: Arc<AwsBudgets>,
@@ -123,8 +130,7 @@ impl Aws {
                     let (sender, receiver) = watch::channel(order);
                     let (desk, of) = (self.clone(), key.clone());
                     let tell = move |seen| desk.saw(&of, seen);
-                    let keeper =
-                        mirror::keep::keep(key.clone(), self.budgets.clone(), self.claims.clone(), receiver, tell);
+                    let keeper = mirror::keep::keep(key.clone(), self.budgets.clone(), self.claims.clone(), receiver, SWEEP, tell);
                     let task = inner.spawn(keeper);
                     inner.mirrors.insert(key, Kept { orders: sender, seen: None, _task: task });
                 }
@@ -169,7 +175,7 @@ impl Aws {
             }
             self.changed.mark(key.namespace.clone());
         };
-        notify::send(self.topics.clone(), notice.topic.clone(), message, |trouble| told(Some(trouble))).await;
+        notify::send(self.topics.clone(), notice.topic.clone(), message, AGAIN, |trouble| told(Some(trouble))).await;
         tracing::info!(budget = %key, percent = notice.percent, topic = notice.topic, "topic told");
         told(None);
     }
@@ -193,7 +199,7 @@ impl Aws {
     where
         V: Fn() -> Vec<(Key, View)> + Send,
     {
-        export::export(CloudWatch::new(self.clients.clone()), namespace, views)
+        export::export(CloudWatch::new(self.clients.clone()), namespace, MEASURED_EVERY, views)
     }
 
     /// Ends every task of the term.
@@ -205,10 +211,25 @@ impl Aws {
     }
 }
 
-/// A pause after so many failures in a row: a second, doubled each time up to `longest`.
-fn backoff(failures: u32, longest: Duration) -> Duration {
-    let doubled = Duration::from_secs(1).saturating_mul(1 << failures.saturating_sub(1).min(20));
-    jittered(doubled.min(longest))
+/// How long a loop waits before it goes on.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// After a failure; doubled with each further one.
+    first: Duration,
+    /// The longest of these, and when all is well.
+    longest: Duration,
+}
+
+impl Pace {
+    const fn up_to(longest: Duration) -> Pace {
+        Pace { first: Duration::from_secs(1), longest }
+    }
+
+    /// A pause after so many failures in a row.
+    fn after(&self, failures: u32) -> Duration {
+        let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        jittered(if failures == 0 { self.longest } else { doubled.min(self.longest) })
+    }
 }
 
 /// Somewhat less, so that what begins together does not go on together.
@@ -222,11 +243,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_their_limit() {
-        let longest = Duration::from_secs(60);
-        assert!(backoff(1, longest) <= Duration::from_secs(1));
-        assert!(backoff(4, longest) > Duration::from_secs(6));
-        for failures in [10, u32::MAX] {
-            assert!((48..=60).contains(&backoff(failures, longest).as_secs()));
+        let pace = Pace::up_to(Duration::from_secs(60));
+        assert!(pace.after(1) <= Duration::from_secs(1));
+        assert!(pace.after(4) > Duration::from_secs(6));
+        for failures in [0, 10, u32::MAX] {
+            assert!((48..=60).contains(&pace.after(failures).as_secs()));
         }
     }
 }

@@ -7,11 +7,9 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tollway_core::spend::Figures;
 
-const EVERY: Duration = Duration::from_secs(60);
-
 /// Measures until it is dropped.
-pub async fn export<M: Measures>(measures: M, namespace: String, views: impl Fn() -> Vec<(Key, View)> + Send) {
-    let mut tick = interval(EVERY);
+pub async fn export<M: Measures>(measures: M, namespace: String, every: Duration, views: impl Fn() -> Vec<(Key, View)> + Send) {
+    let mut tick = interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     loop {
@@ -74,12 +72,12 @@ mod tests {
         View { figures, window, ledger: "l".into(), uid: "u".into(), threshold: None, adjustments: vec![], forecast: None }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn every_budget_is_measured_each_minute_in_parts_that_are_taken_whatever_fails() {
         let (sender, mut heard) = mpsc::unbounded_channel();
         let budgets = 400;
         let views = move || (0..budgets).map(|at| (Key { namespace: "ns".into(), name: format!("b{at}") }, view(3))).collect();
-        tokio::spawn(export(Heard(sender), "Tollway".to_owned(), views));
+        tokio::spawn(export(Heard(sender), "Tollway".to_owned(), Duration::from_millis(1), views));
         for _ in 0..2 {
             let (namespace, first) = heard.recv().await.unwrap();
             let (_, second) = heard.recv().await.unwrap();

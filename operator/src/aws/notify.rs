@@ -6,16 +6,12 @@
 
 use super::error::AwsError;
 use super::topics::{Message, Topics};
-use super::backoff;
+use super::Pace;
 use crate::ledger::Key;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
 use tollway_core::status::Trouble;
 use tollway_crds::{CostBudgetSpec, CostBudgetStatus};
-
-/// Longest pause between two tries.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// One message that is due: of one threshold, in one window, to one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +68,13 @@ fn message(
 }
 
 /// Publishes until it succeeds; `tell` hears what stands in the way.
-pub async fn send<T: Topics>(topics: Arc<T>, topic: String, message: Message, tell: impl Fn(Trouble) + Send) {
+pub(super) async fn send<T: Topics>(
+    topics: Arc<T>,
+    topic: String,
+    message: Message,
+    pace: Pace,
+    tell: impl Fn(Trouble) + Send,
+) {
     let mut failures = 0;
     while let Err(error) = topics.publish(&topic, &message).await {
         failures += 1;
@@ -80,7 +82,7 @@ pub async fn send<T: Topics>(topics: Arc<T>, topic: String, message: Message, te
         tracing::warn!(topic, action, failures, "message not sent: {message}");
         let trouble = error.trouble();
         tell(Trouble { message: format!("{topic}: {}", trouble.message), ..trouble });
-        tokio::time::sleep(backoff(failures, LONGEST)).await;
+        tokio::time::sleep(pace.after(failures)).await;
     }
 }
 
@@ -90,6 +92,7 @@ mod tests {
     use crate::aws::error::AwsErrorKind;
     use serde_json::Value;
     use std::sync::Mutex;
+    use std::time::Duration;
 
     fn key() -> Key {
         Key { namespace: "team".to_owned(), name: "b".repeat(63) }
@@ -140,12 +143,13 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_message_is_tried_again_until_it_is_sent() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
         let message = Message { subject: String::new(), body: String::new() };
-        send(Arc::new(Flaky(Mutex::new(4))), "t".to_owned(), message, move |trouble| heard.lock().unwrap().push(trouble)).await;
+        let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
+        send(Arc::new(Flaky(Mutex::new(4))), "t".to_owned(), message, pace, move |trouble| heard.lock().unwrap().push(trouble)).await;
         let told = told.lock().unwrap();
         assert_eq!(told.len(), 3);
         assert!(told[0].reason == "AccessDenied" && told[0].message.contains("sns:Publish"), "{told:?}");

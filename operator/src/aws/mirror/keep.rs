@@ -4,15 +4,11 @@ use super::claim::Claims;
 use super::{Place, Wanted, plan};
 use crate::aws::budgets::Budgets;
 use crate::aws::error::{AwsError, AwsErrorKind};
-use crate::aws::{backoff, jittered};
+use crate::aws::Pace;
 use crate::ledger::Key;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tollway_core::status::{MirrorSeen, Trouble};
-
-/// Drift is looked for at least this often.
-const SWEEP: Duration = Duration::from_secs(300);
 
 /// What a CostBudget asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +22,12 @@ pub struct Order {
 }
 
 /// Keeps the mirror of one budget until it is dropped; `tell` hears of every look at it, `None` when there is none any more.
-pub async fn keep<B: Budgets, C: Claims>(
+pub(in crate::aws) async fn keep<B: Budgets, C: Claims>(
     key: Key,
     budgets: Arc<B>,
     claims: C,
     mut orders: watch::Receiver<Order>,
+    pace: Pace,
     tell: impl Fn(Option<MirrorSeen>) + Send,
 ) {
     let mut failures = 0;
@@ -39,21 +36,19 @@ pub async fn keep<B: Budgets, C: Claims>(
     loop {
         let order = orders.borrow_and_update().clone();
         let mirror = Mirror { key: &key, budgets: &*budgets, claims: &claims, order: &order };
-        let pause = match mirror.sync(&mut claim).await {
+        match mirror.sync(&mut claim).await {
             Ok(seen) => {
                 failures = 0;
                 tell(seen);
-                jittered(SWEEP)
             }
             Err(trouble) => {
                 failures += 1;
                 tracing::warn!(budget = %key, reason = trouble.reason, "AWS budget not in sync: {}", trouble.message);
                 tell(Some(MirrorSeen { trouble: Some(trouble), ..MirrorSeen::default() }));
-                backoff(failures, SWEEP)
             }
-        };
+        }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pace.after(failures)) => {}
             changed = orders.changed() => if changed.is_err() { return },
         }
     }
@@ -124,6 +119,7 @@ mod tests {
     use crate::aws::mirror::{Call, Observed};
     use std::collections::BTreeMap;
     use std::sync::Mutex;
+    use std::time::Duration;
     use tokio::sync::mpsc;
     use tollway_core::spend::Nano;
     use tollway_core::table::Period;
@@ -196,7 +192,8 @@ mod tests {
         let (tell, told) = mpsc::unbounded_channel();
         let key = Key { namespace: "ns".to_owned(), name: "b".to_owned() };
         let claims = OnAccount(Arc::clone(account));
-        tokio::spawn(keep(key, Arc::clone(account), claims, orders, move |seen| drop(tell.send(seen))));
+        let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
+        tokio::spawn(keep(key, Arc::clone(account), claims, orders, pace, move |seen| drop(tell.send(seen))));
         (sender, told)
     }
 
@@ -204,29 +201,31 @@ mod tests {
         account.there.lock().unwrap().get(name).and_then(|observed| observed.limit)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_mirror_is_made_corrected_moved_and_deleted() {
         let account = Arc::new(Account::default());
         let (orders, mut told) = kept(&account, order("a", 5));
         assert_eq!(told.recv().await.unwrap().unwrap().trouble, None);
         assert_eq!(limit(&account, "a"), Some(Nano(5)));
 
-        // Somebody changes it there: the next sweep, which time brings, sets it right and reads what AWS counted.
+        // Somebody changes it there: a sweep sets it right and reads what AWS counted.
         account.there.lock().unwrap().get_mut("a").unwrap().limit = Some(Nano(99));
-        assert_eq!(told.recv().await.unwrap().unwrap().actual, Some(Nano(7)));
-        assert_eq!(limit(&account, "a"), Some(Nano(5)));
+        while limit(&account, "a") != Some(Nano(5)) {
+            assert_eq!(told.recv().await.unwrap().unwrap().actual, Some(Nano(7)));
+        }
 
         orders.send_replace(order("b", 6));
-        told.recv().await.unwrap();
-        assert_eq!((limit(&account, "a"), limit(&account, "b")), (None, Some(Nano(6))));
+        while (limit(&account, "a"), limit(&account, "b")) != (None, Some(Nano(6))) {
+            told.recv().await.unwrap();
+        }
 
         orders.send_replace(Order { mirror: None, ..order("b", 6) });
-        assert_eq!(told.recv().await.unwrap(), None);
+        while told.recv().await.unwrap().is_some() {}
         assert_eq!(limit(&account, "b"), None);
         assert_eq!(account.claims.lock().unwrap().last(), Some(&None), "nothing holds the resource any more");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_somebody_else_made_is_left_alone_and_never_deleted() {
         let account = Arc::new(Account::default());
         let theirs = Observed { limit: Some(Nano(1)), ..Observed::default() };
@@ -234,12 +233,12 @@ mod tests {
         let (orders, mut told) = kept(&account, order("a", 5));
         assert_eq!(told.recv().await.unwrap().unwrap().trouble.unwrap().reason, "NotOurs");
         orders.send_replace(Order { mirror: None, ..order("a", 5) });
-        assert_eq!(told.recv().await.unwrap(), None);
+        while told.recv().await.unwrap().is_some() {}
         assert_eq!(account.there.lock().unwrap().get("a"), Some(&theirs));
         assert!(account.claims.lock().unwrap().is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_new_leader_knows_its_own_by_the_claim() {
         let account = Arc::new(Account::default());
         let interrupted = Observed { limit: Some(Nano(4)), ..Observed::default() };
@@ -251,7 +250,7 @@ mod tests {
         assert_eq!(limit(&account, "a"), Some(Nano(5)));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_missing_right_is_told_and_tried_again() {
         let account = Arc::new(Account::default());
         *account.denied.lock().unwrap() = true;
