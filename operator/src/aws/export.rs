@@ -4,17 +4,18 @@ use super::measures::{MOST, Measure, Measures};
 use super::error::AwsErrorKind;
 use crate::ledger::{Key, View};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::Instant;
 use tollway_core::spend::Figures;
+
+/// While no ledger is read yet, figures are looked for this often.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// Measures until it is dropped.
 pub async fn export<M: Measures>(measures: M, namespace: String, every: Duration, views: impl Fn() -> Vec<(Key, View)> + Send) {
-    let mut tick = interval(every);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
     loop {
-        tick.tick().await;
         let all = measured(&views(), jiff::Timestamp::now().as_millisecond());
+        let began = Instant::now();
         for part in all.chunks(MOST) {
             let failed = measures.put(&namespace, part).await.err();
             // Once for each new reason: a right that is missing for a week is not a line a minute.
@@ -31,6 +32,7 @@ pub async fn export<M: Measures>(measures: M, namespace: String, every: Duration
                 }
             }
         }
+        tokio::time::sleep_until(began + if all.is_empty() { FIRST } else { every }).await;
     }
 }
 
