@@ -130,7 +130,14 @@ impl Aws {
                     let (sender, receiver) = watch::channel(order);
                     let (desk, of) = (self.clone(), key.clone());
                     let tell = move |seen| desk.saw(&of, seen);
-                    let keeper = mirror::keep::keep(key.clone(), self.budgets.clone(), self.claims.clone(), receiver, SWEEP, tell);
+                    let keeper = mirror::keep::keep(
+                        key.clone(),
+                        self.budgets.clone(),
+                        self.claims.clone(),
+                        receiver,
+                        SWEEP,
+                        tell,
+                    );
                     let task = inner.spawn(keeper);
                     inner.mirrors.insert(key, Kept { orders: sender, seen: None, _task: task });
                 }
@@ -150,9 +157,11 @@ impl Aws {
         let mut inner = self.inner();
         let mut notices = inner.notices.remove(key).unwrap_or_default();
         let wanted: BTreeSet<&Notice> = due.iter().map(|(notice, _)| notice).collect();
-        notices.retain(|notice, sending| {
-            if sending.is_sent { Some(notice.window.as_str()) == window } else { wanted.contains(notice) }
-        });
+        notices.retain(
+            |notice, sending| {
+                if sending.is_sent { Some(notice.window.as_str()) == window } else { wanted.contains(notice) }
+            },
+        );
         for (notice, message) in due {
             if notices.contains_key(&notice) {
                 continue;
@@ -184,7 +193,8 @@ impl Aws {
     pub fn seen(&self, namespace: &str, name: &str, window: Option<&str>) -> AwsSeen {
         let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
         let inner = self.inner();
-        let mut seen = AwsSeen { mirror: inner.mirrors.get(&key).and_then(|kept| kept.seen.clone()), ..AwsSeen::default() };
+        let mut seen =
+            AwsSeen { mirror: inner.mirrors.get(&key).and_then(|kept| kept.seen.clone()), ..AwsSeen::default() };
         for (notice, sending) in inner.notices.get(&key).into_iter().flatten() {
             if sending.is_sent && Some(notice.window.as_str()) == window {
                 seen.notified.entry(notice.percent).or_default().push(notice.topic.clone());

@@ -176,9 +176,8 @@ impl Index {
         let mut about = About::read(uid, &value);
         about.claim = claimed(&metadata);
         about.is_deleting = metadata.deletion_timestamp.is_some();
-        let beside = |about: &About| {
-            (about.config_maps.clone(), about.secrets.clone(), about.claim.clone(), about.is_deleting)
-        };
+        let beside =
+            |about: &About| (about.config_maps.clone(), about.secrets.clone(), about.claim.clone(), about.is_deleting);
         let news = !same
             || before.as_ref() != space.snapshot.resources.get(&id)
             || space.about.get(&id).is_none_or(|held| beside(held) != beside(&about));

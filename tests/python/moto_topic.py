@@ -29,4 +29,4 @@ def budgets(account):
     return boto3.client("budgets").describe_budgets(AccountId=account)["Budgets"]
 
 
-print(json.dumps({"make": make, "drain": drain, "budgets": budgets}[sys.argv[1]](*sys.argv[2:])))
+print(json.dumps({"make": make, "drain": drain, "budgets": budgets}[sys.argv[1]](*sys.argv[2:]), default=str))

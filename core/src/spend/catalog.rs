@@ -133,7 +133,8 @@ impl Catalog {
         let mut after = self.clone();
         for (id, stated) in models {
             // An entry of its own for a profile or a region begins as what it had until now.
-            let (region, plain) = id.split_once('/').map_or((None, id.as_str()), |(region, plain)| (Some(region), plain));
+            let (region, plain) =
+                id.split_once('/').map_or((None, id.as_str()), |(region, plain)| (Some(region), plain));
             let known = self.models.get(&id).cloned().or_else(|| self.lookup_in(plain, region));
             let model = stated.over(&id, known.as_ref(), &families)?;
             after.models.insert(id, model);
@@ -146,11 +147,11 @@ impl Catalog {
             after.instances.insert(id, instance);
         }
         after.imputed.extend(imputed);
-        if let Some((name, imputed)) = after.imputed.iter().find(|(_, imputed)| after.imputed_price(imputed).is_none()) {
+        if let Some((name, imputed)) = after.imputed.iter().find(|(_, imputed)| after.imputed_price(imputed).is_none())
+        {
             return Err(CatalogError::Imputed { name: name.clone(), instance: imputed.instance.clone() });
         }
-        after.revision =
-            if self.revision.is_empty() { revision } else { format!("{}+{revision}", self.revision) };
+        after.revision = if self.revision.is_empty() { revision } else { format!("{}+{revision}", self.revision) };
         *self = after;
         Ok(())
     }

@@ -346,7 +346,12 @@ mod tests {
 
     #[test]
     fn a_long_input_is_charged_as_one_with_all_its_tokens() {
-        let long = LongPart { above: 200, input: Some(Nano(20_000_000)), output: Some(Nano(30_000_000)), ..LongPart::default() };
+        let long = LongPart {
+            above: 200,
+            input: Some(Nano(20_000_000)),
+            output: Some(Nano(30_000_000)),
+            ..LongPart::default()
+        };
         let part = PricePart { input: Some(Nano(10_000_000)), output: Some(Nano(20_000_000)), ..PricePart::default() };
         let price = PricePart { long: Some(long), ..part }.alone();
         let usage = |input, cache_read| Usage { input, cache_read, output: 10, ..Usage::default() };

@@ -154,7 +154,8 @@ fn reached(
     let status = |percent: u32| {
         let known = known(percent);
         let since = known.and_then(|t| t.reached_at.clone()).or_else(|| instant(now.as_millisecond()));
-        let told = known.into_iter().flat_map(|t| &t.notified).chain(seen.aws.notified.get(&percent).into_iter().flatten());
+        let told =
+            known.into_iter().flat_map(|t| &t.notified).chain(seen.aws.notified.get(&percent).into_iter().flatten());
         let notified: BTreeSet<String> = told.cloned().collect();
         ThresholdStatus { percent: percent.into(), reached_at: since, notified: notified.into_iter().collect() }
     };

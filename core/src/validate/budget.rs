@@ -78,7 +78,9 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
                 (action.notify.is_some(), action.downgrade.is_some(), action.rate_limit.is_some());
             let path = format!("spec.thresholds[{t}].actions[{a}]");
             errors.exactly_one(&path, &[("notify", notify), ("downgrade", downgrade), ("rateLimit", rate)]);
-            if let Some(notify) = action.notify.as_ref().filter(|notify| topic_region(&notify.sns_topic_arn.0).is_none()) {
+            if let Some(notify) =
+                action.notify.as_ref().filter(|notify| topic_region(&notify.sns_topic_arn.0).is_none())
+            {
                 let arn = &notify.sns_topic_arn.0;
                 errors.wrong(
                     format!("{path}.notify.snsTopicArn"),

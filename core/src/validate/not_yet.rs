@@ -58,7 +58,11 @@ fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {
     found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
     // Only an operator speaks with AWS about money. The cap holds without, so a budget in a folder is served without.
     let alone = mode == Mode::Standalone;
-    found.ignore("spec.awsBudget".to_owned(), alone && spec.aws_budget.is_some(), "an operator keeps it; standalone has none");
+    found.ignore(
+        "spec.awsBudget".to_owned(),
+        alone && spec.aws_budget.is_some(),
+        "an operator keeps it; standalone has none",
+    );
     for (at, threshold) in spec.thresholds.iter().enumerate() {
         for (a, action) in threshold.actions.iter().enumerate() {
             let path = format!("spec.thresholds[{at}].actions[{a}]");

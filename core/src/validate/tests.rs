@@ -117,7 +117,11 @@ fn what_aws_cannot_mirror_or_publish_to_is_refused() {
         let found = findings(Kind::CostBudget, &WITH_AWS.replace("Daily", period));
         assert_eq!(found.errors[0].field, "spec.awsBudget", "{found:?}");
     }
-    for arn in ["arn:aws:sqs:us-east-1:123456789012:t", "arn:aws:sns::123456789012:t", "arn:aws:sns:us-east-1:123456789012:t:sub"] {
+    for arn in [
+        "arn:aws:sqs:us-east-1:123456789012:t",
+        "arn:aws:sns::123456789012:t",
+        "arn:aws:sns:us-east-1:123456789012:t:sub",
+    ] {
         let found = findings(Kind::CostBudget, &WITH_AWS.replace("arn:aws:sns:us-east-1:123456789012:t", arn));
         assert_eq!(found.errors[0].field, "spec.thresholds[0].actions[0].notify.snsTopicArn", "{found:?}");
     }

@@ -7,8 +7,8 @@ use aws_sdk_budgets::Client;
 use aws_sdk_budgets::config::Builder;
 use aws_sdk_budgets::error::{BuildError, SdkError};
 use aws_sdk_budgets::types::{
-    Budget, BudgetType, ComparisonOperator, Notification, NotificationType, NotificationWithSubscribers, Spend, Subscriber,
-    SubscriptionType, ThresholdType, TimeUnit,
+    Budget, BudgetType, ComparisonOperator, Notification, NotificationType, NotificationWithSubscribers, Spend,
+    Subscriber, SubscriptionType, ThresholdType, TimeUnit,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,7 +52,8 @@ impl AwsBudgets {
 
     async fn describe(&self, at: &Place) -> Result<Option<Budget>, AwsError> {
         let call = self.client().await.describe_budget().account_id(&at.account).budget_name(&at.name);
-        found(call.send().await.map_err(|error| AwsError::of(VIEW, &error))).map(|said| said.and_then(|said| said.budget))
+        found(call.send().await.map_err(|error| AwsError::of(VIEW, &error)))
+            .map(|said| said.and_then(|said| said.budget))
     }
 
     async fn create(&self, at: &Place, wanted: &Wanted) -> Result<(), AwsError> {
@@ -87,8 +88,10 @@ impl AwsBudgets {
         let mut alerts = BTreeMap::new();
         for notification in pages.into_iter().flat_map(|page| page.notifications.unwrap_or_default()) {
             let Some(percent) = percent_of(&notification) else { continue };
-            let subscribers = client.describe_subscribers_for_notification().account_id(&at.account).budget_name(&at.name);
-            let said = found(subscribers.notification(notification).send().await.map_err(|error| AwsError::of(VIEW, &error)))?;
+            let subscribers =
+                client.describe_subscribers_for_notification().account_id(&at.account).budget_name(&at.name);
+            let said =
+                found(subscribers.notification(notification).send().await.map_err(|error| AwsError::of(VIEW, &error)))?;
             let subscribers = said.and_then(|said| said.subscribers).unwrap_or_default();
             let topic = subscribers.into_iter().find(|s| s.subscription_type == SubscriptionType::Sns);
             alerts.insert(percent, topic.map(|topic| topic.address));
@@ -167,7 +170,8 @@ fn found<T>(sent: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
 }
 
 fn form(error: BuildError) -> AwsError {
-    let error: SdkError<aws_sdk_budgets::operation::create_budget::CreateBudgetError, ()> = SdkError::construction_failure(error);
+    let error: SdkError<aws_sdk_budgets::operation::create_budget::CreateBudgetError, ()> =
+        SdkError::construction_failure(error);
     AwsError { kind: AwsErrorKind::Refused, ..AwsError::of(MODIFY, &error) }
 }
 

@@ -57,7 +57,9 @@ impl AwsError {
                 }
                 let message = causes.join(": ");
                 let unidentified = ["credential", "region"].iter().any(|word| message.to_lowercase().contains(word));
-                let kind = if matches!(other, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)) && unidentified {
+                let kind = if matches!(other, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_))
+                    && unidentified
+                {
                     AwsErrorKind::NoCredentials
                 } else {
                     AwsErrorKind::Unavailable
@@ -90,20 +92,34 @@ impl AwsError {
 
 fn kind(code: &str) -> AwsErrorKind {
     match code {
-        "AccessDeniedException" | "AccessDenied" | "AuthorizationError" | "AuthorizationErrorException" | "UnauthorizedOperation" => {
-            AwsErrorKind::AccessDenied
-        }
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "ExpiredToken" | "ExpiredTokenException"
-        | "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature" | "MissingAuthenticationToken" => {
-            AwsErrorKind::NoCredentials
-        }
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "AuthorizationError"
+        | "AuthorizationErrorException"
+        | "UnauthorizedOperation" => AwsErrorKind::AccessDenied,
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredToken"
+        | "ExpiredTokenException"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken" => AwsErrorKind::NoCredentials,
         "NotFoundException" | "NotFound" | "ResourceNotFoundException" => AwsErrorKind::NotFound,
         "DuplicateRecordException" => AwsErrorKind::Exists,
-        "ThrottlingException" | "Throttling" | "Throttled" | "TooManyRequestsException" | "RequestLimitExceeded" | "ResourceLockedException" => {
-            AwsErrorKind::Throttled
-        }
-        "InvalidParameterException" | "InvalidParameter" | "InvalidParameterValue" | "ValidationException" | "ValidationError"
-        | "CreationLimitExceededException" | "ServiceQuotaExceededException" => AwsErrorKind::Refused,
+        "ThrottlingException"
+        | "Throttling"
+        | "Throttled"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "ResourceLockedException" => AwsErrorKind::Throttled,
+        "InvalidParameterException"
+        | "InvalidParameter"
+        | "InvalidParameterValue"
+        | "ValidationException"
+        | "ValidationError"
+        | "CreationLimitExceededException"
+        | "ServiceQuotaExceededException" => AwsErrorKind::Refused,
         _ => AwsErrorKind::Unavailable,
     }
 }

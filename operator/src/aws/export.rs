@@ -1,7 +1,7 @@
 //! Where every budget stands in; CloudWatch's metrics out, once a minute. What cannot be sent is logged and left: the next minute has newer figures.
 
-use super::measures::{MOST, Measure, Measures};
 use super::error::AwsErrorKind;
+use super::measures::{MOST, Measure, Measures};
 use crate::ledger::{Key, View};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,7 +11,12 @@ use tollway_core::spend::Figures;
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Measures until it is dropped.
-pub async fn export<M: Measures>(measures: M, namespace: String, every: Duration, views: impl Fn() -> Vec<(Key, View)> + Send) {
+pub async fn export<M: Measures>(
+    measures: M,
+    namespace: String,
+    every: Duration,
+    views: impl Fn() -> Vec<(Key, View)> + Send,
+) {
     let mut last = None;
     loop {
         let all = measured(&views(), jiff::Timestamp::now().as_millisecond());
@@ -64,21 +69,35 @@ mod tests {
     impl Measures for Heard {
         async fn put(&self, namespace: &str, measures: &[Measure]) -> Result<(), AwsError> {
             drop(self.0.send((namespace.to_owned(), measures.to_vec())));
-            Err(AwsError { action: "cloudwatch:PutMetricData", kind: AwsErrorKind::AccessDenied, message: String::new() })
+            Err(AwsError {
+                action: "cloudwatch:PutMetricData",
+                kind: AwsErrorKind::AccessDenied,
+                message: String::new(),
+            })
         }
     }
 
     fn view(spent: u64) -> View {
-        let figures = Figures { limit: Nano(10), spent: Nano(spent), remaining: Nano(10 - spent), ..Figures::default() };
+        let figures =
+            Figures { limit: Nano(10), spent: Nano(spent), remaining: Nano(10 - spent), ..Figures::default() };
         let window = Window { id: "w".into(), start_ms: 0, end_ms: None };
-        View { figures, window, ledger: "l".into(), uid: "u".into(), threshold: None, adjustments: vec![], forecast: None }
+        View {
+            figures,
+            window,
+            ledger: "l".into(),
+            uid: "u".into(),
+            threshold: None,
+            adjustments: vec![],
+            forecast: None,
+        }
     }
 
     #[tokio::test]
     async fn every_budget_is_measured_each_minute_in_parts_that_are_taken_whatever_fails() {
         let (sender, mut heard) = mpsc::unbounded_channel();
         let budgets = 400;
-        let views = move || (0..budgets).map(|at| (Key { namespace: "ns".into(), name: format!("b{at}") }, view(3))).collect();
+        let views =
+            move || (0..budgets).map(|at| (Key { namespace: "ns".into(), name: format!("b{at}") }, view(3))).collect();
         tokio::spawn(export(Heard(sender), "Tollway".to_owned(), Duration::from_millis(1), views));
         for _ in 0..2 {
             let (namespace, first) = heard.recv().await.unwrap();

@@ -138,7 +138,9 @@ pub fn plan(wanted: &Wanted, observed: Option<&Observed>) -> Vec<Call> {
         let (percent, to) = (*percent, topic.clone());
         match observed.alerts.get(&percent) {
             None => calls.push(Call::AddAlert { percent, topic: to }),
-            Some(from) if from.as_ref() != Some(topic) => calls.push(Call::Subscribe { percent, from: from.clone(), to }),
+            Some(from) if from.as_ref() != Some(topic) => {
+                calls.push(Call::Subscribe { percent, from: from.clone(), to })
+            }
             Some(_) => {}
         }
     }

@@ -4,9 +4,9 @@
 //! A topic that took a message is written to `status.thresholds[].notified`; a leader that begins reads it there and does not repeat
 //! it. Between the publication and that write a message can be repeated if the operator dies: better twice than never.
 
+use super::Pace;
 use super::error::AwsError;
 use super::topics::{Message, Topics};
-use super::Pace;
 use crate::ledger::Key;
 use serde_json::json;
 use std::sync::Arc;
@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn each_topic_is_told_once_of_what_is_reached() {
-        let topics = |status: &CostBudgetStatus| due(&key(), &spec(), status).into_iter().map(|(n, _)| (n.percent, n.topic)).collect::<Vec<_>>();
+        let topics = |status: &CostBudgetStatus| {
+            due(&key(), &spec(), status).into_iter().map(|(n, _)| (n.percent, n.topic)).collect::<Vec<_>>()
+        };
         let expected = |topics: &[&str]| topics.iter().map(|topic| (80, (*topic).to_owned())).collect::<Vec<_>>();
         assert_eq!(topics(&status(85, &[])), expected(&["one", "two"]));
         assert_eq!(topics(&status(85, &["one"])), expected(&["two"]));
@@ -128,7 +130,10 @@ mod tests {
         let (_, message) = due(&key(), &spec(), &status(85, &[])).remove(0);
         assert!(message.subject.len() <= 100 && message.subject.contains("80 %"), "{}", message.subject);
         let body: Value = serde_json::from_str(&message.body).unwrap();
-        assert_eq!((&body["spentUsd"], &body["limitUsd"], &body["percent"]), (&json!("8.50"), &json!("10"), &json!(80)));
+        assert_eq!(
+            (&body["spentUsd"], &body["limitUsd"], &body["percent"]),
+            (&json!("8.50"), &json!("10"), &json!(80))
+        );
         assert_eq!(body["window"]["start"], "2026-11-26T00:00:00Z");
     }
 
@@ -149,7 +154,10 @@ mod tests {
         let heard = Arc::clone(&told);
         let message = Message { subject: String::new(), body: String::new() };
         let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
-        send(Arc::new(Flaky(Mutex::new(4))), "t".to_owned(), message, pace, move |trouble| heard.lock().unwrap().push(trouble)).await;
+        send(Arc::new(Flaky(Mutex::new(4))), "t".to_owned(), message, pace, move |trouble| {
+            heard.lock().unwrap().push(trouble)
+        })
+        .await;
         let told = told.lock().unwrap();
         assert_eq!(told.len(), 3);
         assert!(told[0].reason == "AccessDenied" && told[0].message.contains("sns:Publish"), "{told:?}");

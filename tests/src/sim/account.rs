@@ -124,7 +124,8 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let Ok(body) = body.collect().await.map(|body| body.to_bytes()) else {
         return Ok(reply(StatusCode::BAD_REQUEST, "text/plain", Bytes::new()));
     };
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut state = lock(&state);
     if let Some(operation) = header("x-amz-target").strip_prefix(BUDGETS) {
         let signed = header("authorization").contains("/budgets/aws4_request");
@@ -135,7 +136,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
         };
         let (status, body) = match answered {
             Ok(body) => (StatusCode::OK, body),
-            Err((type_, message)) => (StatusCode::BAD_REQUEST, json!({"__type": type_, "message": message, "Message": message})),
+            Err((type_, message)) => {
+                (StatusCode::BAD_REQUEST, json!({"__type": type_, "message": message, "Message": message}))
+            }
         };
         return Ok(reply(status, "application/x-amz-json-1.1", Bytes::from(body.to_string())));
     }
@@ -175,7 +178,10 @@ impl State {
         let gone = || ("NotFoundException", format!("Unable to get budget: {} - the budget doesn't exist.", key.1));
         if operation == "CreateBudget" {
             if self.budgets.contains_key(&key) {
-                return Err(("DuplicateRecordException", format!("Error creating budget: {} - the budget already exists.", key.1)));
+                return Err((
+                    "DuplicateRecordException",
+                    format!("Error creating budget: {} - the budget already exists.", key.1),
+                ));
             }
             let alerts = body["NotificationsWithSubscribers"].as_array().into_iter().flatten();
             let alerts = alerts.map(|alert| (alert["Notification"].clone(), list(&alert["Subscribers"]))).collect();
@@ -203,7 +209,9 @@ impl State {
                 held.budget = body["NewBudget"].clone();
                 held.budget["CalculatedSpend"] = spend;
             }
-            "CreateNotification" if alert.is_some() => return Err(("DuplicateRecordException", "the notification exists".to_owned())),
+            "CreateNotification" if alert.is_some() => {
+                return Err(("DuplicateRecordException", "the notification exists".to_owned()));
+            }
             "CreateNotification" => held.alerts.push((body["Notification"].clone(), list(&body["Subscribers"]))),
             "DeleteNotification" => drop(held.alerts.remove(alert.ok_or_else(none)?)),
             "CreateSubscriber" => held.alerts[alert.ok_or_else(none)?].1.push(body["Subscriber"].clone()),

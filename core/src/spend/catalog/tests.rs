@@ -16,7 +16,8 @@ fn the_shipped_catalog_has_an_edition_and_every_entry_makes_sense() {
     let date: jiff::civil::Date = catalog.revision.parse().unwrap();
     assert!(date.year() >= 2026, "{date}");
     for (id, model) in catalog.iter() {
-        let Price { input, output, cache_read, cache_write, cache_write_1h, per_request, per_image, long } = model.price;
+        let Price { input, output, cache_read, cache_write, cache_write_1h, per_request, per_image, long } =
+            model.price;
         assert!(input > Nano::ZERO && (output >= input || id.contains("embed")), "{id}: {:?}", model.price);
         assert!(
             cache_read <= input && cache_write >= input && cache_write_1h >= cache_write,
@@ -154,7 +155,10 @@ fn a_region_may_have_a_price_of_its_own() {
     let llama = "meta.llama3-70b-instruct-v1:0";
     assert_eq!(input(llama, "us-east-1"), Some(per_million("2.65")));
     assert_eq!(input(llama, "sa-east-1"), Some(per_million("4.45")));
-    assert_eq!(input("arn:aws:bedrock:sa-east-1::foundation-model/meta.llama3-70b-instruct-v1:0", "us-east-1"), Some(per_million("4.45")));
+    assert_eq!(
+        input("arn:aws:bedrock:sa-east-1::foundation-model/meta.llama3-70b-instruct-v1:0", "us-east-1"),
+        Some(per_million("4.45"))
+    );
     assert_eq!(input("amazon.nova-lite-v1:0", "us-gov-west-1"), Some(per_million("0.072")));
     assert_eq!(input("mistral.mistral-7b-instruct-v0:2", "us-gov-west-1"), None, "priced apart, and not stated");
     assert_eq!(input("us-gov.anthropic.claude-opus-5", "us-gov-west-1"), Some(per_million("6")));
@@ -165,7 +169,8 @@ fn a_region_may_have_a_price_of_its_own() {
 fn instances_and_imputed_prices_are_whole() {
     let catalog = Catalog::shipped();
     let per_hour = |kind: &str| catalog.instance(kind).unwrap().per_hour_in("us-east-1");
-    for (kind, dollars) in [("ml.m5.xlarge", "0.23"), ("ml.g4dn.xlarge", "0.7364"), ("ml.g5.2xlarge", "1.515"), ("ml.inf2.xlarge", "0.99")]
+    for (kind, dollars) in
+        [("ml.m5.xlarge", "0.23"), ("ml.g4dn.xlarge", "0.7364"), ("ml.g5.2xlarge", "1.515"), ("ml.inf2.xlarge", "0.99")]
     {
         assert_eq!(per_hour(kind), per_million(dollars), "{kind}");
     }

@@ -33,13 +33,15 @@ pub struct OnBudgets(pub Client);
 
 impl Claims for OnBudgets {
     async fn set(&self, key: &Key, uid: &str, place: Option<&Place>) -> Result<(), kube::Error> {
-        let api: Api<DynamicObject> = Api::namespaced_with(self.0.clone(), &key.namespace, &api_resource(Kind::CostBudget));
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.0.clone(), &key.namespace, &api_resource(Kind::CostBudget));
         let mut metadata = json!({"uid": uid});
         if let Some(place) = place {
             metadata["finalizers"] = json!([FINALIZER]);
             metadata["annotations"] = json!({ANNOTATION: place.to_string()});
         }
-        let patch = json!({"apiVersion": tollway_crds::API_VERSION, "kind": Kind::CostBudget.as_str(), "metadata": metadata});
+        let patch =
+            json!({"apiVersion": tollway_crds::API_VERSION, "kind": Kind::CostBudget.as_str(), "metadata": metadata});
         let apply = PatchParams::apply(MANAGER).force();
         match api.patch(&key.name, &apply, &Patch::Apply(&patch)).await {
             // Gone, or made anew: nothing of this object is left to take off.

@@ -2,9 +2,9 @@
 
 use super::claim::Claims;
 use super::{Place, Wanted, plan};
+use crate::aws::Pace;
 use crate::aws::budgets::Budgets;
 use crate::aws::error::{AwsError, AwsErrorKind};
-use crate::aws::Pace;
 use crate::ledger::Key;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -98,7 +98,9 @@ impl<B: Budgets, C: Claims> Mirror<'_, B, C> {
     async fn claim(&self, place: Option<&Place>) -> Result<(), Trouble> {
         self.claims.set(self.key, &self.order.uid, place).await.map_err(|error| Trouble {
             reason: "NotClaimed",
-            message: format!("the CostBudget's finalizer cannot be written ({error}): allow the operator to patch costbudgets"),
+            message: format!(
+                "the CostBudget's finalizer cannot be written ({error}): allow the operator to patch costbudgets"
+            ),
         })
     }
 }
@@ -134,7 +136,8 @@ mod tests {
 
     impl Account {
         fn answer(&self) -> Result<(), AwsError> {
-            let error = AwsError { action: "budgets:ViewBudget", kind: AwsErrorKind::AccessDenied, message: "no".to_owned() };
+            let error =
+                AwsError { action: "budgets:ViewBudget", kind: AwsErrorKind::AccessDenied, message: "no".to_owned() };
             if *self.denied.lock().unwrap() { Err(error) } else { Ok(()) }
         }
     }
@@ -153,7 +156,12 @@ mod tests {
                     let claimed = self.claims.lock().unwrap().last().cloned().flatten();
                     assert_eq!(claimed.as_ref(), Some(at), "made before it was claimed");
                     let alerts = wanted.alerts.iter().map(|(percent, topic)| (*percent, Some(topic.clone()))).collect();
-                    let observed = Observed { limit: Some(wanted.limit), period: Some(wanted.period), alerts, actual: Some(Nano(7)) };
+                    let observed = Observed {
+                        limit: Some(wanted.limit),
+                        period: Some(wanted.period),
+                        alerts,
+                        actual: Some(Nano(7)),
+                    };
                     there.insert(at.name.clone(), observed);
                 }
                 Call::Update { limit, .. } => there.get_mut(&at.name).unwrap().limit = Some(*limit),
@@ -187,7 +195,10 @@ mod tests {
     }
 
     /// A keeper on an account: how it is told, and what it says of every look.
-    fn kept(account: &Arc<Account>, first: Order) -> (watch::Sender<Order>, mpsc::UnboundedReceiver<Option<MirrorSeen>>) {
+    fn kept(
+        account: &Arc<Account>,
+        first: Order,
+    ) -> (watch::Sender<Order>, mpsc::UnboundedReceiver<Option<MirrorSeen>>) {
         let (sender, orders) = watch::channel(first);
         let (tell, told) = mpsc::unbounded_channel();
         let key = Key { namespace: "ns".to_owned(), name: "b".to_owned() };

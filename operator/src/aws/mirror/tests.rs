@@ -27,7 +27,11 @@ fn drift_is_corrected_call_by_call() {
     let mut there = observed(&wanted);
     there.limit = Some(Nano(11));
     there.alerts = [(20, Some("x".to_owned())), (80, Some("old".to_owned())), (90, None)].into();
-    let subscribe = |percent, from: Option<&str>, to: &str| Call::Subscribe { percent, from: from.map(str::to_owned), to: to.to_owned() };
+    let subscribe = |percent, from: Option<&str>, to: &str| Call::Subscribe {
+        percent,
+        from: from.map(str::to_owned),
+        to: to.to_owned(),
+    };
     assert_eq!(
         plan(&wanted, Some(&there)),
         [

@@ -180,7 +180,8 @@ pub fn render(changes: &[Change], json: bool) -> serde_json::Result<String> {
     }
     let mut rows = vec![["ID", "FIELD", "SHIPPED", "OURS", "CHANGE"].map(str::to_owned).to_vec()];
     for Change { id, field, shipped, ours, change } in changes {
-        let [shipped, ours, change] = [shipped, ours, change].map(|text| text.clone().unwrap_or_else(|| "-".to_owned()));
+        let [shipped, ours, change] =
+            [shipped, ours, change].map(|text| text.clone().unwrap_or_else(|| "-".to_owned()));
         rows.push(vec![id.clone(), field.clone(), shipped, ours, change]);
     }
     Ok(columns(&rows))
@@ -208,10 +209,17 @@ instances:
 
     #[test]
     fn what_is_added_and_changed_is_shown_and_nothing_else() {
-        let of = |id: &str| shown(OURS).into_iter().filter(|(i, ..)| i == id).map(|(_, f, c)| (f, c.unwrap())).collect::<Vec<_>>();
-        let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(f, c)| ((*f).to_owned(), (*c).to_owned())).collect::<Vec<_>>();
+        let of = |id: &str| {
+            shown(OURS).into_iter().filter(|(i, ..)| i == id).map(|(_, f, c)| (f, c.unwrap())).collect::<Vec<_>>()
+        };
+        let text =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(f, c)| ((*f).to_owned(), (*c).to_owned())).collect::<Vec<_>>();
         assert_eq!(of("amazon.nova-pro-v1:0"), text(&[("inputPerMillion", "+10.0 %")]));
-        assert_eq!(of("us.amazon.nova-micro-v1:0"), text(&[("outputPerMillion", "-50.0 %")]), "against what it cost before");
+        assert_eq!(
+            of("us.amazon.nova-micro-v1:0"),
+            text(&[("outputPerMillion", "-50.0 %")]),
+            "against what it cost before"
+        );
         assert_eq!(of("ml.g5.xlarge"), text(&[("regions.eu-west-1", "added")]));
         assert!(of("our.model").contains(&("inputPerMillion".to_owned(), "added".to_owned())));
         assert!(shown("revision: same\n").is_empty());
@@ -220,7 +228,9 @@ instances:
     #[test]
     fn a_configmap_is_read_for_what_it_holds() {
         let indented = OURS.trim().replace('\n', "\n    ");
-        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: prices}}\ndata:\n  prices.yaml: |\n    {indented}\n");
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: prices}}\ndata:\n  prices.yaml: |\n    {indented}\n"
+        );
         assert_eq!(shown(&map), shown(OURS));
         let error = overlaid(Catalog::shipped(), "kind: ConfigMap\ndata: {}\n").unwrap_err().to_string();
         assert!(error.contains("prices.yaml"), "{error}");

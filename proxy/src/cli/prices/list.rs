@@ -179,7 +179,12 @@ impl<'a> List<'a> {
         if !self.imputed.is_empty() {
             let heads = ["SELF-HOSTED (EXAMPLE)", "INSTANCE", "INPUT", "OUTPUT"].map(str::to_owned).to_vec();
             let rows = self.imputed.iter().map(|(name, of)| {
-                vec![(*name).to_owned(), of.instance.to_owned(), amount(of.input_per_million), amount(of.output_per_million)]
+                vec![
+                    (*name).to_owned(),
+                    of.instance.to_owned(),
+                    amount(of.input_per_million),
+                    amount(of.output_per_million),
+                ]
             });
             parts.push(columns(&std::iter::once(heads).chain(rows).collect::<Vec<_>>()));
         }

@@ -9,7 +9,11 @@ use serde_json::{Map, Value};
 pub fn read(bytes: &[u8]) -> Result<Value, DeserializeError> {
     let mut decoder = Decoder::new(bytes);
     let read = value(&mut decoder)?;
-    if decoder.position() == bytes.len() { Ok(read) } else { Err(DeserializeError::expected_end_of_stream(decoder.position())) }
+    if decoder.position() == bytes.len() {
+        Ok(read)
+    } else {
+        Err(DeserializeError::expected_end_of_stream(decoder.position()))
+    }
 }
 
 fn value(decoder: &mut Decoder<'_>) -> Result<Value, DeserializeError> {
