@@ -78,7 +78,6 @@ fn datum(measure: &Measure) -> MetricDatum {
 }
 
 /// CloudWatch takes floating point only; nothing here is computed with afterwards.
-#[expect(clippy::cast_precision_loss, reason = "the form that CloudWatch takes")]
 fn dollars(amount: Nano) -> f64 {
     amount.0 as f64 / NANOS_PER_DOLLAR as f64
 }

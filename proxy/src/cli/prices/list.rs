@@ -46,7 +46,6 @@ struct LongInput {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names that a target's price has")]
 struct Tokens {
     #[serde(serialize_with = "dollars")]
     input_per_million: Nano,
@@ -79,12 +78,10 @@ struct Imputed<'a> {
     output_per_million: Nano,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn dollars<S: serde::Serializer>(amount: &Nano, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(amount)
 }
