@@ -78,7 +78,7 @@ pub struct Imputed {
 pub enum CatalogError {
     /// Not of the catalog's form.
     #[error("the price catalog cannot be read: {0}")]
-    Form(#[from] serde_yaml::Error),
+    Form(serde_yaml::Error),
     /// A price is not an amount.
     #[error("price {field} of {model}: {error}")]
     Amount {
@@ -129,7 +129,8 @@ impl Catalog {
 
     /// Lays a text over the catalog: it may set anything, and name models that are not in it. Nothing changes when it is wrong.
     pub fn overlay(&mut self, text: &str) -> Result<(), CatalogError> {
-        let FileText { revision, families, instances, imputed, models } = serde_yaml::from_str(text)?;
+        let FileText { revision, families, instances, imputed, models } =
+            serde_yaml::from_str(text).map_err(CatalogError::Form)?;
         let mut after = self.clone();
         for (id, stated) in models {
             // An entry of its own for a profile or a region begins as what it had until now.

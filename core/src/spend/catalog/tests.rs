@@ -34,6 +34,14 @@ fn the_shipped_catalog_has_an_edition_and_every_entry_makes_sense() {
             assert!(long.cache_write > cache_write && long.cache_write_1h >= long.cache_write, "{id}: {long:?}");
         }
     }
+    for (id, model) in catalog.iter() {
+        // A price of its own for a profile or a region does not do away with that of long inputs.
+        let plain = id.rsplit('/').next().unwrap();
+        let base =
+            catalog.lookup(plain.split_once('.').map_or(plain, |(_, base)| base)).or_else(|| catalog.lookup(plain));
+        let is_long = |model: &Model| model.price.long.is_some();
+        assert!(is_long(model) || !base.as_ref().is_some_and(is_long), "{id}");
+    }
     assert!(catalog.iter().count() > 300 && catalog.instances().count() >= 50);
 }
 
