@@ -35,14 +35,10 @@ fn every_field_is_acted_on_or_named() {
     let budget = verdict(Kind::CostBudget, "everything");
     assert_eq!(
         fields(&budget.refused),
-        [
-            "spec.perUser",
-            "spec.perClient",
-            "spec.awsBudget",
-            "spec.thresholds[0].actions",
-            "spec.thresholds[1].actions"
-        ]
+        ["spec.perUser", "spec.perClient", "spec.thresholds[1].actions[0]", "spec.thresholds[1].actions[1]"]
     );
+
+    assert_eq!(fields(&budget.ignored), ["spec.awsBudget", "spec.thresholds[0].actions[0].notify"]);
 
     let served = verdict(Kind::ModelRoute, "everything-served");
     assert_eq!((served.in_force, served.ignored.len(), served.refused.len()), (InForce::Current, 0, 0));

@@ -174,8 +174,10 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
     let prepared = provider::prepare(job, route, target, u32::try_from(output).unwrap_or(u32::MAX))?;
     let slot = state.slot(target.max_concurrent).ok_or(Skip::Full)?;
     let n = u64::from(job.peek.n);
+    // No provider says how many images it was sent: they are charged as they were counted here.
+    let price = target.price.map(|price| price.with_images(prepared.shape.images));
     let worst = |price| bounds::worst_case(price, &target.bounds, &prepared.shape, output, n);
-    let worst = target.price.as_ref().map_or(Nano::ZERO, worst);
+    let worst = price.as_ref().map_or(Nano::ZERO, worst);
     let is_free = target.price.is_some_and(|price| price.is_free());
     let model = provider::model(target, &job.peek.model);
     let reservation =
@@ -187,5 +189,5 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
     };
     let circuit = (permit, route.circuit_breaker.clone());
     let span = job.span.map(RequestSpan::attempt);
-    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, target.price), span, now)))
+    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, price), span, now)))
 }

@@ -39,7 +39,7 @@ enum Command {
     Standalone(Box<StandaloneArgs>),
     /// Show what a running proxy serves, what it saw and what its budgets have left.
     Status(status::StatusArgs),
-    /// List the prices shipped with this version, in USD per million tokens.
+    /// List the prices shipped with this version: models in USD per million tokens, SageMaker instances in USD an hour.
     Prices(prices::PricesArgs),
 }
 

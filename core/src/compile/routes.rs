@@ -9,6 +9,7 @@ use crate::{
     validate::{Route, Target},
     wire,
 };
+use std::collections::BTreeMap;
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
@@ -43,10 +44,14 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     let jwt = matches!(auth, Some(Auth::Jwt { .. })).then_some(wire::JWT);
     let global = rate_limits.iter().any(|limit| limit.scope == LimitScope::Global).then_some(wire::GLOBAL_LIMITS);
     let limited = (!rate_limits.is_empty()).then_some(wire::RATE_LIMITS);
-    let requires = [limited, global, system.as_ref().map(|_| wire::SYSTEM), jwt];
+    let targets: BTreeMap<_, _> = targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect();
+    let full = |price: &Price| price.long.is_some() || !price.per_image.is_zero();
+    let full_prices = targets.values().any(|target| target.price.as_ref().is_some_and(full));
+    let full_prices = full_prices.then_some(wire::FULL_PRICES);
+    let requires = [limited, global, system.as_ref().map(|_| wire::SYSTEM), jwt, full_prices];
     table::Route {
         requires: requires.into_iter().flatten().map(str::to_owned).collect(),
-        targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
+        targets,
         rules: rules.clone(),
         defaults: defaults.clone(),
         retry: retry.clone(),
@@ -111,7 +116,7 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
 fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
-        Provider::Bedrock(bedrock) => facts.catalog.lookup(bedrock.known_as()),
+        Provider::Bedrock(bedrock) => facts.catalog.lookup_in(bedrock.known_as(), bedrock.region.as_deref()),
         Provider::OpenAi(_)
         | Provider::Anthropic(_)
         | Provider::SageMaker(_)

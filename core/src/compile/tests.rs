@@ -296,3 +296,13 @@ fn a_bundle_is_resolved_in_order_and_outlives_its_config_map() {
     let (table, verdicts) = compile(&never.snapshot, &never.facts);
     assert_eq!((table.routes["r"].system.as_ref(), fields(&verdicts).len()), (None, 2));
 }
+
+#[test]
+fn prices_of_images_and_long_inputs_ask_for_a_proxy_that_knows_them() {
+    let of = |model: &str| route("r", "m").replace("amazon.nova-pro-v1:0", model);
+    let (table, _) = compiled(&[of("us.anthropic.claude-sonnet-4-5-20250929-v1:0")]);
+    assert_eq!(table.routes["r"].requires, [crate::wire::FULL_PRICES]);
+    let price = table.routes["r"].targets["nova"].price.unwrap();
+    assert_eq!(price.long.unwrap().output, Nano(99_000_000_000), "the target's raise holds for long inputs too");
+    assert!(compiled(&[route("r", "m")]).0.routes["r"].requires.is_empty());
+}

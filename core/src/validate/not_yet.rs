@@ -3,7 +3,10 @@
 //! What concerns authentication, limits or money is refused: to serve without it would break a promise. The rest is served without, and
 //! `Supported=False` names it.
 
-use crate::manifest::{FieldError, Spec};
+use crate::{
+    manifest::{FieldError, Spec},
+    snapshot::Mode,
+};
 use tollway_crds::CostBudgetSpec;
 
 /// Fields that are not acted on yet.
@@ -15,27 +18,34 @@ pub struct NotYet {
     pub ignored: Vec<FieldError>,
 }
 
-/// What of a spec is not acted on yet.
-pub fn fields(spec: &Spec) -> NotYet {
+/// What of a spec is not acted on, yet or where it will be served.
+pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
     let mut found = NotYet::default();
     match spec {
         Spec::ModelRoute(_) => {}
-        Spec::CostBudget(spec) => budget(spec, &mut found),
+        Spec::CostBudget(spec) => budget(spec, mode, &mut found),
         Spec::EmbeddingEndpoint(_) => found.refuse("spec", true, "embeddings are not served yet"),
     }
     found
 }
 
-fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {
+fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {
     found.refuse("spec.perUser", spec.per_user.is_some(), "limits for each user are not enforced yet");
     found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
-    found.refuse("spec.awsBudget", spec.aws_budget.is_some(), "AWS Budgets is not kept up to date yet");
+    // Only an operator speaks with AWS about money. The cap holds without, so a budget in a folder is served without.
+    let alone = mode == Mode::Standalone;
+    found.ignore(
+        "spec.awsBudget".to_owned(),
+        alone && spec.aws_budget.is_some(),
+        "an operator keeps it; standalone has none",
+    );
     for (at, threshold) in spec.thresholds.iter().enumerate() {
-        found.refuse(
-            &format!("spec.thresholds[{at}].actions"),
-            !threshold.actions.is_empty(),
-            "actions are not taken yet",
-        );
+        for (a, action) in threshold.actions.iter().enumerate() {
+            let path = format!("spec.thresholds[{at}].actions[{a}]");
+            let notify = action.notify.is_some();
+            found.ignore(format!("{path}.notify"), alone && notify, "an operator sends it; standalone has none");
+            found.refuse(&path, !notify, "this action is not taken yet");
+        }
     }
 }
 
@@ -43,6 +53,12 @@ impl NotYet {
     fn refuse(&mut self, field: &str, set: bool, why: &str) {
         if set {
             self.refused.push(FieldError::new(field, format!("{why}: remove the field")));
+        }
+    }
+
+    fn ignore(&mut self, field: String, set: bool, why: &str) {
+        if set {
+            self.ignored.push(FieldError::new(field, why));
         }
     }
 }

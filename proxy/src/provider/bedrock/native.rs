@@ -302,3 +302,23 @@ fn chunk(payload: &[u8]) -> Option<Said> {
     }
     Some(said)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tier_of_the_cache_is_read_in_the_words_of_each_api() {
+        let expected = Usage { input: 5, output: 7, cache_read: 11, cache_write: 13, cache_write_1h: 17 };
+        let converse = br#"{"usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 53, "cacheReadInputTokens": 11,
+            "cacheWriteInputTokens": 30, "cacheDetails": [{"ttl": "5m", "inputTokens": 13}, {"ttl": "1h", "inputTokens": 17}]}}"#;
+        assert_eq!(usage_of(Api::Converse, &HeaderMap::new(), converse), Some(expected));
+        let claude = br#"{"usage": {"input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 11, "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 13, "ephemeral_1h_input_tokens": 17}}}"#;
+        assert_eq!(usage_of(Api::Invoke, &HeaderMap::new(), claude), Some(expected));
+        let nova = br#"{"usage": {"inputTokens": 5, "outputTokens": 7, "cacheReadInputTokenCount": 11, "cacheWriteInputTokenCount": 30}}"#;
+        let without_ages = Usage { cache_write: 30, cache_write_1h: 0, ..expected };
+        assert_eq!(usage_of(Api::Invoke, &HeaderMap::new(), nova), Some(without_ages));
+        assert_eq!(usage_of(Api::Converse, &HeaderMap::new(), b"{}"), None, "no statement is no usage");
+    }
+}
