@@ -15,7 +15,7 @@ pub mod window;
 pub use bounds::{DEFAULT_OUTPUT_TOKENS, Shape};
 pub use ledger::{Effect, Event, Figures, LedgerState, Transition};
 pub use nano::Nano;
-pub use price::{Price, PricePart, Usage};
+pub use price::{Long, LongPart, Price, PricePart, Usage};
 pub use purse::{Charge, In, Out, Purse, Reserve, Ticket};
 pub use window::Window;
 

@@ -13,10 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[RATE_LIMITS, SYSTEM, JWT, EMBEDDINGS];
+pub const FEATURES: &[&str] = &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, EMBEDDINGS];
 
 /// Limits on rates: a proxy that does not know them would let everything through.
 pub const RATE_LIMITS: &str = "rateLimits";
+
+/// Limits over all proxies: one that does not know them would count by itself.
+pub const GLOBAL_LIMITS: &str = "globalLimits";
 
 /// Callers with signed tokens.
 pub const JWT: &str = "jwt";
@@ -26,6 +29,9 @@ pub const EMBEDDINGS: &str = "embeddings";
 
 /// Prompt bundles: without its bundle a route would answer something else.
 pub const SYSTEM: &str = "system";
+
+/// Prices of images and of long inputs: a proxy that does not know them would charge too little.
+pub const FULL_PRICES: &str = "fullPrices";
 
 /// A table as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

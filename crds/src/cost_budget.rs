@@ -2,7 +2,7 @@
 
 mod status;
 
-pub use status::{CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus};
+pub use status::{AwsBudgetStatus, CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus};
 
 use crate::scalar::{Amount, Arn, LabelValue, Name, ObjectName};
 use kube::{CustomResource, KubeSchema};
@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Conditions: `Accepted` (the spec is valid and all of it is acted on), `Enforced` (False: mode Observe, or BoundExceeded names a model
 /// whose usage was above the bound computed before the call), `WithinBudget` (False: Exhausted, or PriceUnknown names targets
 /// that are skipped for want of a price), `ThresholdReached`, `Frozen` (the ledger was lost; denies until an adjustment with `resume`), `Ready`.
+/// Beside these, where the spec asks for it: `Notified` (False: a message to an SNS topic cannot be sent, and why), `AwsBudgetInSync` (False: the
+/// budget in AWS cannot be read or changed, and which right is missing, or NotOurs). Neither bears on the cap or on `Ready`. `Supported=False`
+/// names what is left out in standalone, where there is no operator to speak with AWS.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "tollway.dev",
@@ -49,6 +52,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.targetRefs) || !has(self.selector)").message("give targetRefs or selector, not both"),
+    validation = Rule::new("!has(self.awsBudget) || self.period in ['Daily', 'Monthly']").message("AWS Budgets mirrors the periods Daily and Monthly only").field_path(".awsBudget"),
     validation = Rule::new("!has(oldSelf.adjustments) || (has(self.adjustments) && oldSelf.adjustments.all(o, self.adjustments.exists(n, n == o)))").message("adjustments are append-only: one that was written stays as it is").field_path(".adjustments")
 )]
 pub struct CostBudgetSpec {
@@ -89,7 +93,10 @@ pub struct CostBudgetSpec {
     /// What happens to requests when nothing is left. Default Block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
-    /// Mirror of this budget in AWS Budgets. Default: none. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Mirror of this budget in AWS Budgets, for Daily and Monthly: made, kept at `limit` and the `thresholds` with `notify`, and deleted
+    /// with this resource or this field; a finalizer holds the resource until then. A budget of that name that is there already is left
+    /// alone: `AwsBudgetInSync=False/NotOurs`. AWS counts in UTC, hours late, and the whole account until somebody narrows it there (filters
+    /// and cost types are left as they are found); it never bears on the cap. Default: none. Standalone: left out, `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws_budget: Option<AwsBudget>,
     /// Corrections by an administrator. Append-only; each is applied once, known by its id.
@@ -192,7 +199,7 @@ pub struct Threshold {
     /// Percent of the limit, unique in the budget.
     #[schemars(range(min = 1, max = 100))]
     pub percent: u32,
-    /// What else is done. Default: nothing. Not acted on yet: `Accepted=False/NotSupported`.
+    /// What else is done. Default: nothing. `downgrade` and `rateLimit` are not acted on yet: `Accepted=False/NotSupported`.
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
@@ -203,7 +210,8 @@ pub struct Threshold {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.notify), has(self.downgrade), has(self.rateLimit)].exists_one(p, p)").message("an action is exactly one of notify, downgrade and rateLimit"))]
 pub struct Action {
-    /// A message to an SNS topic.
+    /// A message to an SNS topic, once a window and threshold; tried again until it is sent, `Notified=False` meanwhile. With `awsBudget`, AWS
+    /// tells the threshold's first topic as well. Standalone: left out, `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
     /// Another target instead of the chosen one.
@@ -218,7 +226,7 @@ pub struct Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Notify {
-    /// The topic.
+    /// The topic; messages are published in its region.
     pub sns_topic_arn: Arn,
 }
 

@@ -199,6 +199,11 @@ impl Books {
         self.inner().views.get(&key).cloned()
     }
 
+    /// Where every budget stood when it was last due.
+    pub fn views(&self) -> Vec<(Key, View)> {
+        self.inner().views.iter().map(|(key, view)| (key.clone(), view.clone())).collect()
+    }
+
     fn show(&self, key: &Key, view: View) {
         let before = self.inner().views.insert(key.clone(), view.clone());
         for note in before.map(|before| Note::crossed(key, &before, &view)).unwrap_or_default() {

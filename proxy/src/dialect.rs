@@ -16,6 +16,7 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollway-attempts");
 pub const COST: HeaderName = HeaderName::from_static("x-tollway-cost-usd");
 pub const CACHE: HeaderName = HeaderName::from_static("x-tollway-cache");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-tollway-request-id");
+pub const REMAINING: HeaderName = HeaderName::from_static("x-tollway-budget-remaining-usd");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A vendor's way of speaking.

@@ -20,6 +20,7 @@ pub mod vectors;
 pub use answer::{Answered, Form};
 pub use lines::Lines;
 
+use crate::metrics::Kept;
 use crate::access::Entry;
 use crate::error::ApiError;
 use crate::stack::Proxy;
@@ -70,7 +71,7 @@ pub async fn serve(
             return Err(ApiError::invalid(format!("text {index} is empty: leave it out")).param(format!("input[{index}]")));
         }
         let key = vectors::key(&endpoint.fingerprint, &text);
-        let kept = config.cache.filter(|_| reads_cache).and_then(|_| proxy.vectors.get(&key));
+        let kept = config.cache.as_ref().filter(|_| reads_cache).and_then(|_| proxy.vectors.get(&key));
         if let Some(vector) = kept {
             assembly.put(index, vector);
             continue;
@@ -88,7 +89,7 @@ pub async fn serve(
     }
     endpoint.meter.texts_kept(assembly.kept() as u64);
     if config.cache.is_some() {
-        endpoint.meter.cache(items.is_empty());
+        endpoint.meter.cache(if items.is_empty() { Kept::Hit } else { Kept::Miss });
     }
     if items.is_empty() {
         // Nothing is asked of anybody, so no budget is asked either.
@@ -154,7 +155,7 @@ impl Running {
     }
 
     fn keep(&self, number: usize, vector: &Bytes) {
-        if let (Some(cache), Some(key)) = (self.endpoint.config.cache, self.assembly.key(number)) {
+        if let (Some(cache), Some(key)) = (&self.endpoint.config.cache, self.assembly.key(number)) {
             self.proxy.vectors.keep(key, vector, Duration::from_millis(cache.ttl_ms));
         }
     }

@@ -1,8 +1,10 @@
 //! What tests of the request path stand on: routes and tables at their defaults, an upstream that misbehaves on request, a running proxy.
 
+mod redis_server;
 mod running;
 mod upstream;
 
+pub use redis_server::Redis;
 pub use running::{Running, read};
 pub use upstream::{Act, Upstream, completion, stream};
 

@@ -126,6 +126,12 @@ impl Ledger {
         tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(now_ms(), &short)))
     }
 
+    /// The least that is left in any of these budgets, as far as this proxy was told; `None`: it was told of none.
+    #[must_use]
+    pub fn remaining(&self, budgets: &[String]) -> Option<Nano> {
+        if budgets.is_empty() { None } else { self.accounts().remaining(now_ms(), budgets) }
+    }
+
     /// Where every budget stands, as far as this proxy knows.
     #[must_use]
     pub fn budgets(&self) -> Vec<BudgetView> {

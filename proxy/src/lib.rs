@@ -28,8 +28,10 @@ pub mod server;
 pub mod source;
 pub mod stack;
 pub mod status;
+pub mod store;
 pub mod surface;
 pub mod targets;
+pub mod trace;
 pub mod upstream;
 
 #[cfg(test)]

@@ -7,9 +7,11 @@
 
 mod meter;
 mod moment;
+mod store;
 mod vectors;
 
 pub use meter::{RouteMeter, TargetMeter};
+pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;
@@ -45,6 +47,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::OUTCOMES[self as usize]
+    }
+
     /// An error went out and no answer of a target.
     #[must_use]
     pub const fn is_unanswered(self) -> bool {
@@ -72,6 +80,24 @@ pub enum Attempt {
     Cancelled,
 }
 
+impl Attempt {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::ATTEMPTS[self as usize]
+    }
+}
+
+/// Whether an answer was at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Miss,
+    /// In this proxy.
+    Hit,
+    /// In Redis.
+    SharedHit,
+}
+
 /// State of a target's circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
@@ -95,6 +121,20 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let vectors = Arc::new(Vectors::new()?);
         Ok(Arc::new(Self { vectors, routes: Mutex::default(), targets: Mutex::default() }))
+    }
+
+    /// Where spans are counted.
+    #[must_use]
+    pub fn spans(&self) -> &prometheus::IntCounterVec {
+        &self.vectors.spans
+    }
+
+    /// The handle of Redis; for the one store of a process.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn store(&self) -> Result<StoreMeter, prometheus::Error> {
+        StoreMeter::new(&self.vectors, &self.vectors.registry)
     }
 
     /// The handle of one route; the same one each time while the route exists.

@@ -9,21 +9,23 @@ use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
 use crate::auth::tokens::Tokens;
 use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
-use crate::cache::{Answers, CAPACITY, Sameness};
+use crate::cache::{Answers, CAPACITY, From, Sameness};
 use crate::dialect::Dialect;
 use crate::embed;
 use crate::embed::vectors::Vectors;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Ledger, Refusal};
 use crate::limit::Ask;
-use crate::metrics::Metrics;
+use crate::metrics::{Kept, Metrics};
 use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
+use crate::store::Store;
 use crate::surface::embeddings::check_count;
 use crate::surface::{Form, Peek, responses};
 use crate::targets::{RouteState, Targets};
+use crate::trace::Tracer;
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -48,6 +50,7 @@ pub struct Proxy {
     pub vectors: Vectors,
     pub tokens: Tokens,
     pub aws: Aws,
+    pub tracer: Tracer,
     pub options: Options,
 }
 
@@ -80,8 +83,15 @@ impl Default for Options {
 
 impl Proxy {
     #[must_use]
-    pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, options: Options) -> Arc<Self> {
-        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
+    pub fn new(
+        live: Live,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<Store>>,
+        tracer: Tracer,
+        options: Options,
+    ) -> Arc<Self> {
+        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics), store);
         let answers = Answers::new(options.cache_size);
         Arc::new(Self {
             live,
@@ -93,6 +103,7 @@ impl Proxy {
             vectors: Vectors::new(options.cache_size),
             tokens: Tokens::default(),
             aws: Aws::new(),
+            tracer,
             options,
         })
     }
@@ -102,6 +113,8 @@ impl Proxy {
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     // A request is named before anything can go wrong with it.
     let mut entry = Entry::new(respond::request_id(), Instant::now());
+    // Where requests are traced, so is this one, whatever becomes of it.
+    entry.span = proxy.tracer.begin(request.headers(), intake::template(request.uri().path()));
     // The path says which vendor's errors the client understands.
     let dialect = intake::dialect(request.uri().path());
     match serve(proxy, request, dialect, &mut entry).await {
@@ -123,7 +136,9 @@ async fn serve(
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
-        return Ok(Reply::Models(respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers)));
+        let asked = intake::model(head.uri.path());
+        let models = respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers, asked.as_deref());
+        return models.map(Reply::Models).ok_or_else(|| unknown_model(&asked.unwrap_or_default()));
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;
@@ -178,7 +193,7 @@ async fn serve(
         }
     };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
-    limit(state, route, &caller, &peek, entry)?;
+    limit(state, route, &caller, &peek, entry).await?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let parsed = OnceLock::new();
     let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());
@@ -189,18 +204,22 @@ async fn serve(
     // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
     // A count is none, and what a client's beta features make of a question the question does not say.
     let keeps = endpoint == Endpoint::Answer && !head.headers.contains_key("anthropic-beta");
-    let place = route.cache.filter(|_| keeps).and_then(|cache| {
+    let place = route.cache.as_ref().filter(|_| keeps).and_then(|cache| {
         let (namespace, fingerprint) = (serving.table.namespace.as_str(), state.fingerprint.as_str());
         let (rule, dialect, path) = (rule.name.as_str(), dialect.name(), head.uri.path());
         let same =
             Sameness { namespace, route: route_name, fingerprint, rule, dialect, path, caller: &caller, body: &body };
-        proxy.answers.place(Duration::from_millis(cache.ttl_ms), &head.headers, &same)
+        proxy.answers.place(Duration::from_millis(cache.ttl_ms), state.shared.as_ref(), &head.headers, &same)
     });
     entry.client = caller.client;
     if let Some(place) = &place {
-        let kept = place.get();
-        state.meter.cache(kept.is_some());
-        if let Some(kept) = kept {
+        let kept = place.get().await;
+        state.meter.cache(match &kept {
+            None => Kept::Miss,
+            Some((_, From::Memory)) => Kept::Hit,
+            Some((_, From::Shared)) => Kept::SharedHit,
+        });
+        if let Some((kept, _)) = kept {
             entry.target = Some(kept.target.clone());
             return Ok(Reply::Kept { kept, dialect, stream: peek.stream });
         }
@@ -210,12 +229,27 @@ async fn serve(
     let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
     let headers = &head.headers;
-    let job =
-        Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
+    let span = entry.span.clone();
+    let span = span.as_ref();
+    let job = Job {
+        dialect,
+        id: &id,
+        headers,
+        body: &body,
+        peek: &peek,
+        parsed,
+        serving: &serving,
+        policy,
+        began,
+        ends,
+        span,
+    };
     if endpoint == Endpoint::CountTokens {
         return count::count(proxy, &job, route, state, &order).await.map(Reply::Count);
     }
-    let answer = attempts(proxy, &job, route, state, &order, entry).await?;
+    let answer = attempts(proxy, &job, route, state, &order, entry).await;
+    entry.remaining = proxy.ledger.remaining(&route.budgets);
+    let answer = answer?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
@@ -238,11 +272,20 @@ fn embeds<'a>(table: &'a Table, peek: &Peek) -> Option<(&'a str, &'a Embedding)>
 }
 
 /// Takes the request from the route's rates.
-fn limit(state: &RouteState, route: &Route, caller: &Caller, peek: &Peek, entry: &mut Entry) -> Result<(), ApiError> {
+async fn limit(
+    state: &RouteState,
+    route: &Route,
+    caller: &Caller,
+    peek: &Peek,
+    entry: &mut Entry,
+) -> Result<(), ApiError> {
     let stated = peek.max_tokens.or(route.defaults.max_tokens);
     let output = bounds::output_tokens(stated.map(u64::from), None).saturating_mul(peek.n.into());
     let ask = Ask { input: peek.size.text_bytes / 4, output, is_stated: stated.is_some() };
-    let (held, admitted) = state.limits.admit(caller, ask, Instant::now());
+    let (held, admitted) = state.limits.admit(caller, ask, Instant::now()).await;
+    if held.as_ref().is_some_and(|held| held.is_alone) {
+        state.meter.limit_fallback();
+    }
     entry.limited = held;
     admitted
 }

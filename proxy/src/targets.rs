@@ -1,13 +1,20 @@
 //! What the proxy remembers of each (route, target) between requests: circuit, repeats, requests in flight; and of each route what its rates have left. Survives table swaps;
 //! dropped when the table no longer names the target.
 
+mod sharing;
+
+pub use sharing::notes;
+
+use crate::cache;
 use crate::circuit::{Circuit, Permit, State};
 use crate::embed::endpoint::Endpoint;
-use crate::limit::Limits;
+use crate::limit::{Limits, Place};
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
 use crate::source::{Live, Serving};
+use crate::store::Store;
 use arc_swap::ArcSwap;
+use sharing::Told;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +40,8 @@ pub struct RouteState {
     pub limits: Limits,
     /// Digest of everything in the route, where its answers are kept.
     pub fingerprint: String,
+    /// Where its answers are shared.
+    pub shared: Option<cache::Shared>,
     targets: BTreeMap<String, Arc<TargetState>>,
 }
 
@@ -172,13 +181,16 @@ pub struct Targets {
     swap: Mutex<()>,
     live: Live,
     metrics: Arc<Metrics>,
+    store: Option<Arc<Store>>,
+    told: Told,
 }
 
 impl Targets {
     #[must_use]
-    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
+    pub fn new(live: Live, metrics: Arc<Metrics>, store: Option<Arc<Store>>) -> Self {
         let known = Known { serving: None, routes: BTreeMap::new(), embeddings: BTreeMap::new() };
-        Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics }
+        let told = Told::default();
+        Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics, store, told }
     }
 
     /// The state that goes with `serving`; follows the table when it is a new one.
@@ -204,6 +216,7 @@ impl Targets {
     }
 
     fn carried_over(&self, known: &Known, serving: &Arc<Serving>) -> Known {
+        let namespace = serving.table.namespace.as_str();
         let routes = serving.table.routes.iter().map(|(name, route)| {
             let before = known.routes.get(name);
             let targets = route.targets.iter().map(|(target_name, target)| {
@@ -213,10 +226,14 @@ impl Targets {
                 (target_name.clone(), state)
             });
             let targets = targets.collect();
-            let bytes = route.cache.and_then(|_| serde_json::to_vec(route).ok());
+            let bytes = route.cache.as_ref().and_then(|_| serde_json::to_vec(route).ok());
             let fingerprint = bytes.map(|bytes| tollway_core::wire::digest(&bytes)).unwrap_or_default();
-            let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
-            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, fingerprint, targets }))
+            self.told.tell(name, notes(route, &serving.secrets, self.store.as_deref()));
+            let place = self.store.as_ref().map(|store| Place::new(Arc::clone(store), namespace, name));
+            let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits), place);
+            let shared = sharing::of(route, serving, self.store.as_ref());
+            let meter = self.metrics.route(name);
+            (name.clone(), Arc::new(RouteState { meter, limits, fingerprint, shared, targets }))
         });
         let embeddings = serving.table.embeddings.iter().map(|(name, config)| {
             let before = known.embeddings.get(name);

@@ -27,19 +27,22 @@
 //! Input is charged when the model starts to read, output as it is generated: events of a stream one by one, a plain answer as a
 //! whole. What a client cuts, or a scripted fault, is charged up to there; an error before the model starts costs nothing.
 
+mod account;
 mod admin;
 mod anthropic;
-mod bedrock;
+pub(crate) mod bedrock;
 mod book;
 mod config;
 mod embedder;
 mod generate;
+mod hosted;
 mod openai;
 mod reply;
 mod script;
 mod serve;
 mod server;
 
+pub use account::{Account, Held};
 pub use admin::rules;
 pub use bedrock::Shapes;
 pub use bedrock::shapes;

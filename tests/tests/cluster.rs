@@ -6,6 +6,7 @@
 )]
 
 mod cluster {
+    mod aws;
     mod bad_resources;
     mod cap;
     mod convergence;

@@ -177,7 +177,45 @@ fn budget_seen(percent: u32) -> BudgetSeen {
         adjustments: vec![],
         forecast: None,
         catalog: "2026".into(),
+        aws: AwsSeen::default(),
     }
+}
+
+#[test]
+fn a_budget_tells_what_became_of_it_in_aws() {
+    let topic = "arn:aws:sns:us-east-1:123456789012:t";
+    let text = json!({"limit": {"amount": "10"}, "period": "Daily", "awsBudget": {"accountId": "123456789012", "name": "n"},
+        "thresholds": [{"percent": 80, "actions": [{"notify": {"snsTopicArn": topic}}]}]});
+    let spec: Spec = spec(Kind::CostBudget, &text).spec.unwrap();
+    let last_accepted = Some(crate::snapshot::Accepted { generation: 3, spec });
+    let verdict = Verdict { last_accepted, ..budget_verdict() };
+    let quiet = cost_budget(&verdict, Some(&budget_seen(10)), &CostBudgetStatus::default(), at(1));
+    is(&quiet.conditions, "Notified", "True", "NothingToTell");
+    is(&quiet.conditions, "AwsBudgetInSync", "Unknown", "Pending");
+
+    let mut seen = budget_seen(85);
+    seen.aws.notify_trouble = Some(Trouble { reason: "AccessDenied", message: "sns:Publish".into() });
+    let actual = Some(Nano(9_000_000_000));
+    seen.aws.mirror = Some(MirrorSeen { actual, read_at_ms: Some(2_000), trouble: None });
+    let denied = cost_budget(&verdict, Some(&seen), &quiet, at(2));
+    is(&denied.conditions, "Notified", "False", "AccessDenied");
+    is(&denied.conditions, "AwsBudgetInSync", "True", "InSync");
+    is(&denied.conditions, "Ready", "True", "Ready");
+    let mirror = denied.aws_budget.clone().unwrap();
+    assert_eq!((mirror.actual_usd.as_deref(), mirror.difference_usd.as_deref()), (Some("9.00"), Some("+0.50")));
+    assert_eq!(mirror.read_at.as_deref(), Some("1970-01-01T00:00:02Z"));
+
+    seen.aws = AwsSeen { notified: [(80, vec![topic.to_owned()])].into(), ..AwsSeen::default() };
+    let told = cost_budget(&verdict, Some(&seen), &denied, at(3));
+    is(&told.conditions, "Notified", "True", "Notified");
+    // A new leader knows it from the status alone, also when a credit took the spend below the threshold.
+    let later = cost_budget(&verdict, Some(&budget_seen(10)), &told, at(4));
+    assert_eq!(later.thresholds, told.thresholds);
+    assert_eq!(later.thresholds[0].notified, [topic]);
+    is(&later.conditions, "ThresholdReached", "False", "BelowThresholds");
+    let mut next_day = budget_seen(10);
+    next_day.window.start_ms = 86_400_000;
+    assert!(cost_budget(&verdict, Some(&next_day), &told, at(90_000)).thresholds.is_empty());
 }
 
 #[test]

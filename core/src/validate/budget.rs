@@ -64,7 +64,7 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
         per_client,
         thresholds,
         on_exhausted,
-        aws_budget: _,
+        aws_budget,
         adjustments,
     } = spec;
     for (limit, path) in [(per_user, "spec.perUser.amount"), (per_client, "spec.perClient.amount")] {
@@ -78,7 +78,22 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
                 (action.notify.is_some(), action.downgrade.is_some(), action.rate_limit.is_some());
             let path = format!("spec.thresholds[{t}].actions[{a}]");
             errors.exactly_one(&path, &[("notify", notify), ("downgrade", downgrade), ("rateLimit", rate)]);
+            if let Some(notify) =
+                action.notify.as_ref().filter(|notify| topic_region(&notify.sns_topic_arn.0).is_none())
+            {
+                let arn = &notify.sns_topic_arn.0;
+                errors.wrong(
+                    format!("{path}.notify.snsTopicArn"),
+                    format!("{arn} is not a topic's: write one like arn:aws:sns:us-east-1:123456789012:name"),
+                );
+            }
         }
+    }
+    if aws_budget.is_some() && matches!(period, spec::Period::Weekly | spec::Period::Once) {
+        errors.wrong(
+            "spec.awsBudget",
+            "cannot mirror this period: AWS Budgets has none of a week and none without an end; use Daily or Monthly, or leave awsBudget out",
+        );
     }
     let mut percents: Vec<u32> = thresholds.iter().map(|t| t.percent).collect();
     percents.sort_unstable();
@@ -104,6 +119,18 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
         binds: binds(target_refs.as_deref(), selector.as_ref(), errors),
         thresholds: percents,
         adjustments: adjustments.iter().enumerate().filter_map(|(at, a)| adjustment(at, a, errors)).collect(),
+    }
+}
+
+/// The region of an SNS topic's ARN; absent: it is no topic's.
+#[must_use]
+pub fn topic_region(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    match parts.as_slice() {
+        ["arn", _, "sns", region, account, name] if ![region, account, name].iter().any(|part| part.is_empty()) => {
+            Some(region)
+        }
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     spend::PricePart,
     table::{
         Auth, Cache, CircuitBreaker, Condition, Defaults, LimitScope, Per, PromptClass, Provider, RateLimit, Retry,
-        Rule, Timeouts, Weighted,
+        Rule, SharedCache, Timeouts, Weighted,
     },
 };
 use std::collections::BTreeSet;
@@ -240,9 +240,13 @@ fn limits(limits: &[spec::RateLimit], errors: &mut Errors) -> Vec<RateLimit> {
     limits.iter().enumerate().map(check).collect()
 }
 
-/// How long something is kept.
+/// How long something is kept, and whether other proxies may have it.
 pub fn cached(cache: &spec::Cache, errors: &mut Errors) -> Cache {
-    Cache { ttl_ms: errors.duration(&Some(cache.ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR) }
+    let spec::Cache { ttl, scope } = cache;
+    let ttl_ms = errors.duration(&Some(ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR);
+    // Whether its Secret exists is not for the spec to say.
+    let shared = (*scope == Some(spec::CacheScope::Shared)).then_some(SharedCache { key: None });
+    Cache { ttl_ms, shared }
 }
 
 fn callers(auth: &spec::Auth, errors: &mut Errors) -> Option<Auth> {

@@ -148,6 +148,8 @@ mod tests {
         cache_write: Nano(20_000_000),
         cache_write_1h: Nano(20_000_000),
         per_request: Nano(3),
+        per_image: Nano(0),
+        long: None,
     };
 
     fn share() -> impl Strategy<Value = (u64, Share)> {

@@ -185,6 +185,16 @@ impl Accounts {
         self.account(budget).1.figures = Some(figures);
     }
 
+    /// The least that is left in any of these budgets.
+    pub fn remaining(&self, now_ms: i64, budgets: &[String]) -> Option<Nano> {
+        let told = |name: &String| {
+            let Account { purse, figures, .. } = self.by_budget.get(name.as_str())?;
+            let told = || purse.told(now_ms).map(|state| state.remaining);
+            figures.as_ref().map(|figures| figures.remaining).or_else(told)
+        };
+        budgets.iter().filter_map(told).min()
+    }
+
     pub fn views(&self, now_ms: i64) -> Vec<BudgetView> {
         self.by_budget.iter().map(|(name, account)| account.view(name, now_ms)).collect()
     }

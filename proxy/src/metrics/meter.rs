@@ -1,7 +1,7 @@
 //! The handles the request path counts with: one a route, one a target.
 
 use super::vectors::{HISTOGRAM_SERIES, Vectors};
-use super::{Attempt, Circuit, Outcome};
+use super::{Attempt, Circuit, Kept, Outcome};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -12,10 +12,11 @@ use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
 use tollway_core::table::{Embedder, Embedding, Provider, Source, Target};
 
-const OUTCOMES: [&str; 8] =
+pub(super) const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
-const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
-const CACHE: [&str; 2] = ["miss", "hit"];
+pub(super) const ATTEMPTS: [&str; 8] =
+    ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+const CACHE: [&str; 3] = ["miss", "hit", "shared_hit"];
 const TEXTS: [&str; 3] = ["sent", "kept", "wrong_dimensions"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
@@ -28,6 +29,7 @@ pub struct RouteMeter {
     outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
     cache: [OnceLock<IntCounter>; CACHE.len()],
     texts: [OnceLock<IntCounter>; TEXTS.len()],
+    limit_fallbacks: OnceLock<IntCounter>,
 }
 
 impl RouteMeter {
@@ -38,6 +40,7 @@ impl RouteMeter {
             outcomes: Default::default(),
             cache: Default::default(),
             texts: Default::default(),
+            limit_fallbacks: OnceLock::new(),
         }
     }
 
@@ -49,8 +52,8 @@ impl RouteMeter {
     }
 
     /// An answer was at hand, or was not.
-    pub fn cache(&self, hit: bool) {
-        let at = usize::from(hit);
+    pub fn cache(&self, kept: Kept) {
+        let at = kept as usize;
         let made = || self.vectors.counter(&self.vectors.cache, &[&self.route, CACHE[at]]);
         self.cache[at].get_or_init(made).inc();
     }
@@ -77,6 +80,12 @@ impl RouteMeter {
         }
     }
 
+    /// Limits over all proxies were kept by this one's share.
+    pub fn limit_fallback(&self) {
+        let made = || self.vectors.counter(&self.vectors.limit_fallbacks, &[&self.route]);
+        self.limit_fallbacks.get_or_init(made).inc();
+    }
+
     /// Requests by how they ended, as far as any did so.
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         let counted = OUTCOMES.iter().zip(&self.outcomes);
@@ -96,6 +105,9 @@ impl RouteMeter {
         for (name, _) in CACHE.iter().zip(&self.cache).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.cache, &[&self.route, name], 1);
         }
+        if self.limit_fallbacks.get().is_some() {
+            self.vectors.drop_series(&self.vectors.limit_fallbacks, &[&self.route], 1);
+        }
     }
 }
 
@@ -113,6 +125,7 @@ pub struct TargetMeter {
     circuit: OnceLock<IntGauge>,
     duration: OnceLock<Histogram>,
     first_token: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
     seen: Seen,
 }
 
@@ -140,6 +153,7 @@ impl TargetMeter {
             circuit: OnceLock::new(),
             duration: OnceLock::new(),
             first_token: OnceLock::new(),
+            per_token: OnceLock::new(),
             seen: Seen::default(),
         }
     }
@@ -172,6 +186,15 @@ impl TargetMeter {
     pub fn first_token(&self, took: Duration) {
         let made = || self.vectors.histogram(&self.vectors.first_token, &self.labels());
         self.first_token.get_or_init(made).observe(took.as_secs_f64());
+    }
+
+    /// A stream went on for `took` after its first byte, and came to so many tokens.
+    pub fn per_token(&self, took: Duration, tokens: u64) {
+        if let Some(further) = tokens.checked_sub(1).filter(|further| *further > 0) {
+            let made = || self.vectors.histogram(&self.vectors.per_token, &self.labels());
+            #[expect(clippy::cast_precision_loss, reason = "a histogram needs no more digits")]
+            self.per_token.get_or_init(made).observe(took.as_secs_f64() / further as f64);
+        }
     }
 
     /// What the provider counted for one attempt.
@@ -231,7 +254,12 @@ impl TargetMeter {
             let labels = [route, target, operation, provider, model, name];
             vectors.drop_series(&vectors.token_usage, &labels, HISTOGRAM_SERIES);
         }
-        for (of, made) in [(&vectors.duration, &self.duration), (&vectors.first_token, &self.first_token)] {
+        let histograms = [
+            (&vectors.duration, &self.duration),
+            (&vectors.first_token, &self.first_token),
+            (&vectors.per_token, &self.per_token),
+        ];
+        for (of, made) in histograms {
             if made.get().is_some() {
                 vectors.drop_series(of, &self.labels(), HISTOGRAM_SERIES);
             }
@@ -261,7 +289,9 @@ impl TargetMeter {
         })
     }
 
-    fn labels(&self) -> [&str; 5] {
+    /// Route, target, operation, provider and model.
+    #[must_use]
+    pub fn labels(&self) -> [&str; 5] {
         self.labels.each_ref().map(String::as_str)
     }
 }
@@ -294,6 +324,8 @@ fn meaning(target: &Target) -> (&'static str, &str) {
         Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),
         Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
         Provider::Anthropic(anthropic) => ("anthropic", &anthropic.model),
+        Provider::SageMaker(sagemaker) => ("aws.sagemaker", &sagemaker.endpoint_name),
+        Provider::AgentCore(agent) => ("aws.bedrock_agentcore", &agent.runtime_arn),
         Provider::Simulated(_) => ("simulated", ""),
     }
 }

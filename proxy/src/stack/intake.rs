@@ -3,7 +3,7 @@
 use crate::dialect::Dialect;
 use crate::embed::{self, Asked};
 use crate::error::{ApiError, Code};
-use crate::surface::bedrock::{self, Api};
+use crate::surface::bedrock::{self, Api, Call, decoded};
 use crate::surface::embeddings::Request;
 use crate::surface::{Form, Peek, sagemaker};
 use bytes::{Bytes, BytesMut};
@@ -54,13 +54,13 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
             (Endpoint::Answer, Method::POST)
         }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens, Method::POST),
-        "/v1/models" => (Endpoint::Models, Method::GET),
+        path if path == "/v1/models" || model(path).is_some() => (Endpoint::Models, Method::GET),
         path if bedrock::call(path).is_some() || sagemaker::endpoint(path).is_some() => {
             (Endpoint::Answer, Method::POST)
         }
         _ => {
             let message = format!(
-                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models, Bedrock's /model/{{id}}/... and SageMaker's /endpoints/{{name}}/invocations"
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models, /v1/models/{{model}}, Bedrock's /model/{{id}}/... and SageMaker's /endpoints/{{name}}/invocations"
             );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }
@@ -110,6 +110,35 @@ pub fn embedding(peek: &Peek, config: &Embedding, headers: &HeaderMap, body: &[u
         }
     };
     Ok(Asked { texts, form, reads_cache })
+}
+
+/// The path as spans are named by: without what differs from request to request.
+pub fn template(path: &str) -> &'static str {
+    const PLAIN: [&str; 6] = [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/responses",
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+        "/v1/models",
+    ];
+    if let Some(known) = PLAIN.iter().find(|known| **known == path) {
+        return known;
+    }
+    match bedrock::call(path) {
+        Some(Call { api: Api::Converse, stream: false, .. }) => "/model/{id}/converse",
+        Some(Call { api: Api::Converse, stream: true, .. }) => "/model/{id}/converse-stream",
+        Some(Call { api: Api::Invoke, stream: false, .. }) => "/model/{id}/invoke",
+        Some(Call { api: Api::Invoke, stream: true, .. }) => "/model/{id}/invoke-with-response-stream",
+        None if sagemaker::endpoint(path).is_some() => "/endpoints/{name}/invocations",
+        None if model(path).is_some() => "/v1/models/{model}",
+        None => "unknown path",
+    }
+}
+
+/// The model that `/v1/models/{model}` names; its slashes may come encoded or as they are.
+pub fn model(path: &str) -> Option<String> {
+    path.strip_prefix("/v1/models/").and_then(decoded).filter(|model| !model.is_empty())
 }
 
 /// All of a JSON body of at most `limit` bytes.

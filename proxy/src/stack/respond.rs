@@ -5,12 +5,12 @@ use crate::attempt::{Answer, Stream};
 use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
+use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REMAINING, REQUEST_ID, ROUTE, TARGET, explain};
 use crate::embed::{Answered, Lines};
-use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
 use crate::source::Serving;
-use crate::surface::openai::render_models;
+use crate::surface::openai::{render_model, render_models};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Response};
@@ -179,6 +179,7 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
         (REQUEST_ID, text(&entry.id)),
         (ROUTE, entry.route.as_deref().and_then(text)),
         (TARGET, entry.target.as_deref().and_then(text)),
+        (REMAINING, entry.remaining.and_then(|left| text(&left.to_string()))),
         (ATTEMPTS, entry.route.is_some().then(|| HeaderValue::from(entry.attempts))),
     ];
     for (name, value) in parts {
@@ -191,8 +192,14 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
     }
 }
 
-/// Every name the caller may send, without the wildcard.
-pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &HeaderMap) -> Bytes {
+/// Every name the caller may send, without the wildcard; or the one asked for, if it is among them.
+pub fn models(
+    serving: &Serving,
+    tokens: &Tokens,
+    gateway: bool,
+    headers: &HeaderMap,
+    asked: Option<&str>,
+) -> Option<Bytes> {
     let open = |name: &String| {
         if let Some(endpoint) = Embedding::named(name) {
             return !gateway && serving.table.embeddings.contains_key(endpoint);
@@ -204,8 +211,11 @@ pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &Heade
         };
         route.is_some_and(|route| (route.auth.is_some() || !gateway) && admits(route.auth.as_ref()))
     };
-    let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
-    render_models(names.map(|(name, _)| name.as_str()), 0)
+    let mut names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
+    match asked {
+        None => Some(render_models(names.map(|(name, _)| name.as_str()), 0)),
+        Some(asked) => names.find(|(name, _)| *name == asked).map(|(name, _)| render_model(name, 0)),
+    }
 }
 
 /// A name for one request, unlikely to be given twice.

@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod prompts;
 mod rates;
+mod shared;
 mod streams;
 
 use crate::fixture::{Act, Running, Upstream, assistant, completion, openai, simulated, table};

@@ -1,7 +1,7 @@
 //! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or InvokeModel out, plain or as a stream.
 
 mod embed;
-mod frames;
+pub(crate) mod frames;
 mod invoke;
 mod render;
 pub mod shapes;
@@ -110,6 +110,9 @@ pub(super) async fn handle(
         .and_then(|request| match (operation, family) {
             (Operation::Invoke, _) if embed::embeds(id) && !stream => embed::read(id, model, &request),
             (Operation::Converse, _) => validate::validate(model, &request),
+            (Operation::Invoke, Some(invoke::Family::Jurassic)) if stream => {
+                Err("The model is unsupported for streaming.".to_owned())
+            }
             (Operation::Invoke, Some(family)) => family.read(model, &request),
             (Operation::Invoke, None) => Err("The model does not support InvokeModel here.".to_owned()),
         }) {

@@ -45,6 +45,8 @@ pub enum Surface {
     Anthropic,
     /// The SageMaker runtime.
     SageMaker,
+    /// The AgentCore runtime.
+    AgentCore,
 }
 
 /// How a request ended.

@@ -6,19 +6,20 @@ use std::fmt::Write as _;
 
 /// A runtime of AWS's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Service {
+pub struct Service {
     /// As `AWS_ENDPOINT_URL_...` and profiles call it.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// As signatures call it.
-    pub signing: &'static str,
+    pub(super) signing: &'static str,
     /// The part of a host before and after the mark of FIPS.
     host: (&'static str, &'static str),
 }
 
-pub(super) const BEDROCK: Service =
-    Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
-pub(super) const SAGEMAKER: Service =
+pub const BEDROCK: Service = Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
+pub const SAGEMAKER: Service =
     Service { id: "SageMaker Runtime", signing: "sagemaker", host: ("runtime", ".sagemaker") };
+pub const AGENT_CORE: Service =
+    Service { id: "Bedrock AgentCore", signing: "bedrock-agentcore", host: ("bedrock-agentcore", "") };
 
 /// The region's own address.
 pub(super) fn regional(config: &SdkConfig, service: Service, region: &str) -> String {
@@ -50,19 +51,22 @@ pub(super) fn configured(config: &SdkConfig, service: Service) -> Option<String>
 /// The path of an operation, such as `converse`, on a model id, inference profile id or ARN.
 #[must_use]
 pub fn path(model_id: &str, action: &str) -> String {
-    let mut path = String::with_capacity(model_id.len() + 32);
-    path.push_str("/model/");
-    for byte in model_id.bytes() {
+    format!("/model/{}/{action}", segment(model_id))
+}
+
+/// Text as one segment of a path.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len() + 32);
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            path.push(char::from(byte));
+            segment.push(char::from(byte));
         } else {
             // Writing to a string cannot fail.
-            let _ = write!(path, "%{byte:02X}");
+            let _ = write!(segment, "%{byte:02X}");
         }
     }
-    path.push('/');
-    path.push_str(action);
-    path
+    segment
 }
 
 #[cfg(test)]
@@ -88,7 +92,10 @@ mod tests {
         assert_eq!(regional(&config, BEDROCK, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
         assert_eq!(regional(&config, BEDROCK, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
         let config = SdkConfig::builder().use_fips(true).build();
-        assert_eq!(regional(&config, BEDROCK, "us-gov-west-1"), "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com");
+        assert_eq!(
+            regional(&config, BEDROCK, "us-gov-west-1"),
+            "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com"
+        );
         assert_eq!(regional(&config, SAGEMAKER, "us-east-1"), "https://runtime-fips.sagemaker.us-east-1.amazonaws.com");
     }
 
