@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tollway_core::control::LedgerDown;
 use tollway_core::spend::ledger::DeniedReason;
-use tollway_core::spend::{Effect, convert};
+use tollway_core::spend::{Effect, Share, convert};
 use tollway_crds::budget_ledger::{BudgetLedger, BudgetRef};
 
 /// A budget, wherever it is.
@@ -281,6 +281,8 @@ fn push(keeper: &mpsc::Sender<Input>, input: Input) -> bool {
 fn word(reason: DeniedReason) -> &'static str {
     match reason {
         DeniedReason::Exhausted => "exhausted",
+        DeniedReason::ShareExhausted(Share::User) => "user_exhausted",
+        DeniedReason::ShareExhausted(Share::Client) => "client_exhausted",
         DeniedReason::Contended => "contended",
         DeniedReason::Frozen => "frozen",
         DeniedReason::Unavailable => "unavailable",

@@ -23,7 +23,7 @@ pub struct Metrics {
     pub ledger_writes: IntCounterVec,
     /// Grants sent.
     pub grants: IntCounter,
-    /// Asks denied, by reason: exhausted, contended, frozen, unavailable.
+    /// Asks denied, by reason.
     pub denials: IntCounterVec,
     /// Grants burned.
     pub burns: IntCounter,
@@ -80,7 +80,7 @@ impl Metrics {
                 "denials_total",
                 "Asks denied",
                 "reason",
-                &["exhausted", "contended", "frozen", "unavailable"],
+                &["exhausted", "user_exhausted", "client_exhausted", "contended", "frozen", "unavailable"],
             )?,
             burns: counter(
                 "burned_grants_total",

@@ -8,11 +8,12 @@
 mod cells;
 mod shown;
 
-pub use shown::Shown;
+pub use cells::Cells;
+pub use shown::{Shown, duration};
 
 use crate::auth::Caller;
 use crate::error::{ApiError, Code};
-use cells::{Cells, Key};
+use cells::Key;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

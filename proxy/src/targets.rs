@@ -2,7 +2,7 @@
 //! dropped when the table no longer names the target.
 
 use crate::circuit::{Circuit, Permit, State};
-use crate::limit::Limits;
+use crate::limit::{Cells, Limits};
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
 use crate::source::{Live, Serving};
@@ -30,6 +30,8 @@ pub struct TargetState {
 pub struct RouteState {
     pub meter: Arc<RouteMeter>,
     pub limits: Limits,
+    /// Rates that budgets set at their thresholds, by budget.
+    pub paces: Arc<Cells>,
     /// Digest of everything in the route, where its answers are kept.
     pub fingerprint: String,
     targets: BTreeMap<String, Arc<TargetState>>,
@@ -209,7 +211,9 @@ impl Targets {
             let bytes = route.cache.and_then(|_| serde_json::to_vec(route).ok());
             let fingerprint = bytes.map(|bytes| tollway_core::wire::digest(&bytes)).unwrap_or_default();
             let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
-            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, fingerprint, targets }))
+            let paces = before.map(|before| Arc::clone(&before.paces)).unwrap_or_default();
+            let meter = self.metrics.route(name);
+            (name.clone(), Arc::new(RouteState { meter, limits, paces, fingerprint, targets }))
         });
         Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
     }

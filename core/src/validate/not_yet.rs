@@ -51,15 +51,12 @@ fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
 }
 
 fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {
-    found.refuse("spec.perUser", spec.per_user.is_some(), "limits for each user are not enforced yet");
-    found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
     found.refuse("spec.awsBudget", spec.aws_budget.is_some(), "AWS Budgets is not kept up to date yet");
     for (at, threshold) in spec.thresholds.iter().enumerate() {
-        found.refuse(
-            &format!("spec.thresholds[{at}].actions"),
-            !threshold.actions.is_empty(),
-            "actions are not taken yet",
-        );
+        for (a, action) in threshold.actions.iter().enumerate() {
+            let field = format!("spec.thresholds[{at}].actions[{a}].notify");
+            found.refuse(&field, action.notify.is_some(), "messages to SNS are not sent yet");
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Terms {
     pub time_zone: String,
     /// Counts and never denies.
     pub observe: bool,
+    /// What each user may spend; absent: as much as anyone.
+    pub per_user: Option<Nano>,
+    /// What each client may spend; absent: as much as anyone.
+    pub per_client: Option<Nano>,
     /// Corrections, in the order of the spec.
     pub adjustments: Vec<(String, Adjustment)>,
     /// Percentages worth a word, ascending.
@@ -211,6 +215,7 @@ impl Keeper {
         let mut plan = Plan::new(self.current.as_ref().map(Record::uid), self.old.iter().map(Record::uid), &self.past);
         if let Some(terms) = self.terms.as_ref().filter(|_| self.unfolded && self.current.is_some()) {
             plan.current.push(Event::SetCap { cap: terms.limit, observe: terms.observe });
+            plan.current.push(Event::SetShares { per_user: terms.per_user, per_client: terms.per_client });
             for (id, adjustment) in &terms.adjustments {
                 plan.current.push(Event::Adjust { id: id.clone(), adjustment: *adjustment });
             }
@@ -279,7 +284,7 @@ impl Keeper {
     fn settle(&mut self, inputs: Vec<Input>, deny: bool, keep: bool) {
         for input in inputs {
             match input {
-                Input::Ask(holder, ask) if deny => self.deny(&holder, ask.id),
+                Input::Ask(holder, ask) if deny => self.deny(&holder, &ask),
                 Input::Ask(..) | Input::Terms(_) | Input::LedgerGone(_) => {}
                 kept if keep && self.waiting.len() < 4 * BATCH => self.waiting.push(kept),
                 _ => {}
@@ -287,11 +292,9 @@ impl Keeper {
         }
     }
 
-    fn deny(&self, holder: &Holder, ask: u64) {
-        let incarnation = holder.incarnation.clone();
-        let reason = tollway_core::spend::ledger::DeniedReason::Unavailable;
-        let denied = Effect::Denied { incarnation, ask, reason, fits: Nano::ZERO };
-        self.books.send(&self.key, "", i64::MAX, denied);
+    fn deny(&self, holder: &Holder, ask: &control::Ask) {
+        let denied = convert::unavailable(&holder.incarnation, ask);
+        self.books.streams(&self.key.namespace).send(&holder.incarnation, denied);
     }
 
     /// A proxy that connects learns where the budget stands.

@@ -1,7 +1,7 @@
 //! Reservations against a ledger of one's own: waiting, refusing, returning, and never above the cap.
 
 use super::standalone::{Standalone, Terms};
-use super::{Ledger, Refusal, Reservation};
+use super::{Ledger, Refusal, Reservation, Wish};
 use crate::source::{Live, Serving};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tollway_core::spend::Nano;
-use tollway_core::table::{Budget, Mode, OnExhausted, Period, Table};
+use tollway_core::table::{Budget, Mode, OnExhausted, Table};
 
 const CENT: u64 = 10_000_000;
 
@@ -22,7 +22,7 @@ struct Running {
 }
 
 fn budget(limit: u64, mode: Mode, on_exhausted: OnExhausted) -> Budget {
-    Budget { limit: Nano(limit), period: Period::Once, time_zone: "UTC".to_owned(), mode, on_exhausted }
+    Budget { limit: Nano(limit), mode, on_exhausted, ..Budget::default() }
 }
 
 fn run(budgets: &[(&str, Budget)], dir: tempfile::TempDir) -> Running {
@@ -46,7 +46,9 @@ fn start(budgets: &[(&str, Budget)]) -> Running {
 impl Running {
     async fn reserve(&self, budgets: &[&str], worst: u64) -> Result<Reservation, Refusal> {
         let budgets: Vec<_> = budgets.iter().map(|name| (*name).to_owned()).collect();
-        self.ledger.reserve(&budgets, &self.table, Nano(worst), worst == 0, "model").await
+        let (table, worst, is_free) = (&*self.table, Nano(worst), worst == 0);
+        let (budgets, user, client) = (&budgets[..], None, None);
+        self.ledger.reserve(&Wish { budgets, table, worst, is_free, model: "model", user, client }).await
     }
 
     async fn stop(self) -> tempfile::TempDir {

@@ -1,6 +1,7 @@
 //! What a ledger remembers: the fields that are written to its object or file, and how a new one begins.
 
-use super::super::{nano::Nano, window::Window};
+use super::super::{nano::Nano, subject::Subject, window::Window};
+use super::shares::Shares;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +57,12 @@ pub struct LedgerState {
     /// Models denied since their usage was above the bound computed before the call.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub denied_models: BTreeSet<String>,
+    /// What each user may spend and has spent.
+    #[serde(default, skip_serializing_if = "Shares::is_unused")]
+    pub users: Shares,
+    /// What each client may spend and has spent.
+    #[serde(default, skip_serializing_if = "Shares::is_unused")]
+    pub clients: Shares,
     /// What the last grant was needed for: the usual size of a request.
     #[serde(default)]
     pub usual: Nano,
@@ -74,6 +81,9 @@ pub struct OpenGrant {
     pub incarnation: String,
     /// The ask it answers.
     pub ask: u64,
+    /// Whose shares it is charged to, besides the budget.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub subject: Subject,
     /// How much may be spent on it.
     pub amount: Nano,
     /// The largest report so far.
@@ -92,6 +102,11 @@ pub struct OpenGrant {
     /// When it was last asked back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled_at_ms: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_whole(subject: &Subject) -> bool {
+    subject.is_whole()
 }
 
 impl OpenGrant {
@@ -126,6 +141,9 @@ pub struct Holder {
     /// The end of its life.
     #[serde(default)]
     pub life_end_ms: i64,
+    /// The last grant made for it, be it for a share or not; 0 for none.
+    #[serde(default)]
+    pub last: u64,
     /// When it last asked or said hello.
     pub seen_at_ms: i64,
     /// Since when it is dead; it never comes back.
@@ -158,6 +176,8 @@ impl LedgerState {
             adjustments: self.adjustments.clone(),
             frozen: self.frozen.clone(),
             denied_models: self.denied_models.clone(),
+            users: self.users.anew(),
+            clients: self.clients.anew(),
             ..Self::new(self.cap, window)
         }
     }

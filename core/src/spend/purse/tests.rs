@@ -40,7 +40,7 @@ fn spent(actual: u64) -> Charge {
 /// The ask among what is due: id, min, want.
 fn asked(due: &[Out]) -> Option<(u64, u64, u64)> {
     due.iter().find_map(|out| match out {
-        Out::Ask { id, min, want } => Some((*id, min.0, want.0)),
+        Out::Ask { id, min, want, .. } => Some((*id, min.0, want.0)),
         _ => None,
     })
 }
@@ -365,7 +365,7 @@ fn a_hello_shows_every_grant_and_starts_the_messages_anew() {
     purse.settle(NOW, used, &spent(3));
     purse.retire();
     assert_eq!(closes(&purse.poll(NOW)), [(1, 3)]);
-    let shown = ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO };
+    let shown = ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO, subject: Subject::default() };
     assert_eq!(purse.hello(), [("l".to_owned(), shown)]);
     assert_eq!(closes(&purse.poll(NOW + 1)), [(1, 3)]);
 }
