@@ -181,8 +181,7 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
     let Caller { client, user } = job.caller;
     let (user, client) = (user.as_deref(), client.as_deref());
     let wish = Wish { budgets: &route.budgets, table, worst, is_free, model, user, client };
-    let reservation =
-        proxy.ledger.reserve(&wish).await.map_err(Skip::Refused)?;
+    let reservation = proxy.ledger.reserve(&wish).await.map_err(Skip::Refused)?;
     let now = Instant::now();
     let Some(permit) = state.admit(now, probe_timeout) else {
         reservation.release();

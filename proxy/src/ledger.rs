@@ -35,7 +35,9 @@ pub enum Refusal {
     )]
     ShareExceeded { budget: String, share: Share, fits: Nano },
     /// More users at once than can be counted.
-    #[error("budget {budget:?} counts each user's share, and too many users spend through this proxy at once; try again")]
+    #[error(
+        "budget {budget:?} counts each user's share, and too many users spend through this proxy at once; try again"
+    )]
     Crowded { budget: String },
     /// Nobody who may grant is reachable, and no grant is held.
     #[error("budget {budget:?} cannot be checked just now: no ledger answered; try again")]

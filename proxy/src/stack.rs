@@ -196,8 +196,19 @@ async fn serve(
     let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
     let headers = &head.headers;
-    let job =
-        Job { dialect, id: &id, caller: &caller, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
+    let job = Job {
+        dialect,
+        id: &id,
+        caller: &caller,
+        headers,
+        body: &body,
+        peek: &peek,
+        parsed,
+        serving: &serving,
+        policy,
+        began,
+        ends,
+    };
     if endpoint == Endpoint::CountTokens {
         return count::count(proxy, &job, route, state, &order).await.map(Reply::Count);
     }

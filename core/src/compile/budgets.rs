@@ -21,10 +21,8 @@ pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, ve
         bound.push(name.clone());
         // Budgets come in the order of their names, so the list stays sorted.
         route.budgets.push(id.name.clone());
-        let needs = [
-            (budget.table.has_shares(), wire::SHARES),
-            (!budget.table.thresholds.is_empty(), wire::THRESHOLDS),
-        ];
+        let needs =
+            [(budget.table.has_shares(), wire::SHARES), (!budget.table.thresholds.is_empty(), wire::THRESHOLDS)];
         for (_, feature) in needs.into_iter().filter(|(needed, _)| *needed) {
             if !route.requires.iter().any(|required| required == feature) {
                 route.requires.push(feature.to_owned());

@@ -204,7 +204,11 @@ pub fn taken(down: control::LedgerDown) -> Option<(String, Subject, In)> {
                 client,
             } = made;
             let amount = Nano(amount);
-            (budget, subject(&user, &client), In::Grant(Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms }))
+            (
+                budget,
+                subject(&user, &client),
+                In::Grant(Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms }),
+            )
         }
         ledger_down::Message::Denied(denied) => {
             let reason = DeniedReason::from(denied.reason());
@@ -260,8 +264,7 @@ mod tests {
     fn what_a_ledger_tells_reaches_the_purse_whole() {
         let to = |effect| down("b", "uid", 77, effect).map(|(to, m)| (to, taken(over_the_wire(&m)).unwrap()));
         let incarnation = || "me".to_owned();
-        let granted =
-            Effect::Granted {
+        let granted = Effect::Granted {
             incarnation: incarnation(),
             ask: 3,
             subject: ann(),
@@ -324,7 +327,8 @@ mod tests {
             ledger_up::Message::Close(c) => assert_eq!(close("me", c), Event::Close(figures)),
             other => panic!("{other:?}"),
         }
-        match over_the_wire(&up("b", Out::Ask { id: 5, min: Nano(1), want: Nano(2), subject: ann() })).message.unwrap() {
+        match over_the_wire(&up("b", Out::Ask { id: 5, min: Nano(1), want: Nano(2), subject: ann() })).message.unwrap()
+        {
             ledger_up::Message::Ask(a) => {
                 let (pod, incarnation) = ("p".to_owned(), "me".to_owned());
                 let (min, want, subject) = (Nano(1), Nano(2), ann());

@@ -279,7 +279,10 @@ impl Purse {
     /// Whether it holds nothing, owes nothing and waits for nothing: it may be dropped, and another made when it is needed.
     #[must_use]
     pub fn is_idle(&self, now_ms: i64) -> bool {
-        self.held.is_empty() && self.debt == Default::default() && self.unreported.is_empty() && self.asking.is_idle(now_ms)
+        self.held.is_empty()
+            && self.debt == Default::default()
+            && self.unreported.is_empty()
+            && self.asking.is_idle(now_ms)
     }
 
     /// The model was seen to exceed its bound elsewhere in this process.

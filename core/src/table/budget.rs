@@ -62,7 +62,8 @@ impl Budget {
         for threshold in self.thresholds.iter().filter(|threshold| threshold.percent <= percent) {
             let Threshold { percent, downgrade, requests_per_minute } = threshold;
             reached.downgrade = downgrade.as_deref().map(|to| (*percent, to)).or(reached.downgrade);
-            reached.requests_per_minute = requests_per_minute.map(|rate| (*percent, rate)).or(reached.requests_per_minute);
+            reached.requests_per_minute =
+                requests_per_minute.map(|rate| (*percent, rate)).or(reached.requests_per_minute);
         }
         reached
     }

@@ -67,7 +67,8 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
         aws_budget: _,
         adjustments,
     } = spec;
-    let mut share = |limit: &Option<spec::SubLimit>, path| limit.as_ref().map(|limit| amount(&limit.amount, path, errors));
+    let mut share =
+        |limit: &Option<spec::SubLimit>, path| limit.as_ref().map(|limit| amount(&limit.amount, path, errors));
     let (per_user, per_client) = (share(per_user, "spec.perUser.amount"), share(per_client, "spec.perClient.amount"));
     for (t, threshold) in thresholds.iter().enumerate() {
         for (a, action) in threshold.actions.iter().enumerate() {

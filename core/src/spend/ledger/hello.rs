@@ -44,17 +44,13 @@ impl LedgerState {
     /// or it is above the last one made for this holder.
     pub(super) fn never_made(&self, incarnation: &str, grant: u64) -> bool {
         let not_its_own = self.grants.get(&grant).is_some_and(|g| g.incarnation != incarnation);
-        let above_its_last = self.holders.get(incarnation).is_some_and(|h| grant > h.grant.max(h.last) && (h.ask > 0 || h.last > 0));
+        let above_its_last =
+            self.holders.get(incarnation).is_some_and(|h| grant > h.grant.max(h.last) && (h.ask > 0 || h.last > 0));
         grant >= self.next_grant || not_its_own || above_its_last
     }
 
     /// Charges a grant that is not on record in full, once, and freezes: other grants may be lost too.
-    pub(super) fn charge_lost(
-        &mut self,
-        key: String,
-        grant: u64,
-        shown: ShownGrant,
-    ) -> Transition {
+    pub(super) fn charge_lost(&mut self, key: String, grant: u64, shown: ShownGrant) -> Transition {
         let ShownGrant { grant: _, amount, spent, estimated, subject } = shown;
         let charge = amount.max(spent);
         let known = self.lost.entry(key).or_insert(LostGrant { grant, charged: Nano::ZERO });

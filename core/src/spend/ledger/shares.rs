@@ -135,7 +135,9 @@ impl LedgerState {
     pub(super) fn rooms(&self, subject: Subject) -> Vec<Room> {
         let mut rooms = vec![Room { share: None, free: self.free(), fits: self.fits() }];
         for share in [Share::User, Share::Client] {
-            let (Some(limit), Some(place)) = (self.shares(share).limit, self.place_of(share, subject)) else { continue };
+            let (Some(limit), Some(place)) = (self.shares(share).limit, self.place_of(share, subject)) else {
+                continue;
+            };
             let sum = |of: fn(&OpenGrant) -> Nano| {
                 let settled = self.shares(share).settled.get(&place).copied().unwrap_or_default();
                 let open = self.grants.values().filter(|grant| self.place_of(share, grant.subject) == Some(place));
@@ -149,11 +151,19 @@ impl LedgerState {
 
     /// Whether an ask says whose share it is for where it has to.
     pub(super) fn is_whole_enough(&self, subject: Subject) -> bool {
-        [Share::User, Share::Client].iter().all(|share| self.shares(*share).limit.is_none() || subject.of(*share).is_some())
+        [Share::User, Share::Client]
+            .iter()
+            .all(|share| self.shares(*share).limit.is_none() || subject.of(*share).is_some())
     }
 
     /// Asks back grants of the same place, or of the budget as a whole, until `needed` may come in.
-    pub(super) fn recall_for(&mut self, now_ms: i64, share: Option<Share>, subject: Subject, needed: Nano) -> Vec<Effect> {
+    pub(super) fn recall_for(
+        &mut self,
+        now_ms: i64,
+        share: Option<Share>,
+        subject: Subject,
+        needed: Nano,
+    ) -> Vec<Effect> {
         let Some(share) = share else { return self.recall(now_ms, needed, |_, _| true) };
         let place = self.place_of(share, subject);
         self.recall(now_ms, needed, |state, grant| state.place_of(share, grant.subject) == place)

@@ -80,7 +80,8 @@ impl LedgerState {
     fn answered(&self, incarnation: &str, subject: Subject, id: u64) -> Option<Vec<Effect>> {
         if !subject.is_whole() {
             let own = |(_, g): &(&u64, &OpenGrant)| g.incarnation == incarnation && g.subject == subject;
-            let (grant, last) = self.grants.iter().filter(own).max_by_key(|(_, g)| g.ask).filter(|(_, g)| id <= g.ask)?;
+            let (grant, last) =
+                self.grants.iter().filter(own).max_by_key(|(_, g)| g.ask).filter(|(_, g)| id <= g.ask)?;
             return Some(if id == last.ask { vec![last.granted(*grant)] } else { vec![] });
         }
         let holder = self.holders.get(incarnation).filter(|holder| id <= holder.ask)?;
@@ -149,12 +150,7 @@ impl LedgerState {
     }
 
     /// Asks back as many of the largest unspent grants of these as may bring in `needed`, counting those that were asked back just now.
-    pub(super) fn recall(
-        &mut self,
-        now: i64,
-        needed: Nano,
-        these: impl Fn(&Self, &OpenGrant) -> bool,
-    ) -> Vec<Effect> {
+    pub(super) fn recall(&mut self, now: i64, needed: Nano, these: impl Fn(&Self, &OpenGrant) -> bool) -> Vec<Effect> {
         let mut coming = Nano::ZERO;
         let mut idle = vec![];
         for (id, grant) in self.grants.iter().filter(|(_, grant)| these(self, grant)) {
@@ -198,7 +194,16 @@ impl Holder {
     /// A holder seen for the first time.
     pub(super) fn new(pod: &str, now_ms: i64) -> Self {
         let pod = pod.to_owned();
-        Self { pod, ask: 0, grant: 0, amount: Nano::ZERO, life_end_ms: 0, last: 0, seen_at_ms: now_ms, dead_at_ms: None }
+        Self {
+            pod,
+            ask: 0,
+            grant: 0,
+            amount: Nano::ZERO,
+            life_end_ms: 0,
+            last: 0,
+            seen_at_ms: now_ms,
+            dead_at_ms: None,
+        }
     }
 
     fn granted(&self, incarnation: &str) -> Effect {

@@ -48,6 +48,9 @@ pub struct LedgerState {
     /// Ids of the adjustments that were applied.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub adjustments: BTreeSet<String>,
+    /// When each was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adjusted_at_ms: BTreeMap<String, i64>,
     /// Grants that proxies showed and this ledger has never made, charged in full, so that each is charged once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, LostGrant>,
@@ -174,6 +177,7 @@ impl LedgerState {
         Self {
             observe: self.observe,
             adjustments: self.adjustments.clone(),
+            adjusted_at_ms: self.adjusted_at_ms.clone(),
             frozen: self.frozen.clone(),
             denied_models: self.denied_models.clone(),
             users: self.users.anew(),

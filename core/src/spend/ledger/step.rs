@@ -36,7 +36,7 @@ impl LedgerState {
                 self.infrastructure = *amount;
                 Transition { persist: changed, effects: vec![] }
             }
-            Event::Adjust { id, adjustment } => self.adjust(id, *adjustment),
+            Event::Adjust { id, adjustment } => self.adjust(now_ms, id, *adjustment),
             Event::Freeze { reason } => self.freeze(reason),
         };
         if self.told() != before {
@@ -80,10 +80,11 @@ impl LedgerState {
         Transition { persist: true, effects }
     }
 
-    fn adjust(&mut self, id: &str, adjustment: Adjustment) -> Transition {
+    fn adjust(&mut self, now_ms: i64, id: &str, adjustment: Adjustment) -> Transition {
         if !self.adjustments.insert(id.to_owned()) {
             return Transition::default();
         }
+        self.adjusted_at_ms.insert(id.to_owned(), now_ms);
         match adjustment {
             Adjustment::Credit(amount) => {
                 self.credits = self.credits.plus(amount);

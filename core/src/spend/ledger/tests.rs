@@ -11,7 +11,14 @@ fn ledger(cap: u64) -> LedgerState {
 
 fn ask(incarnation: &str, id: u64, min: u64, want: u64) -> Event {
     let pod = format!("pod of {incarnation}");
-    Event::Ask { pod, incarnation: incarnation.into(), id, min: Nano(min), want: Nano(want), subject: Subject::default() }
+    Event::Ask {
+        pod,
+        incarnation: incarnation.into(),
+        id,
+        min: Nano(min),
+        want: Nano(want),
+        subject: Subject::default(),
+    }
 }
 
 fn spent(incarnation: &str, grant: u64, amount: u64) -> Spent {
@@ -152,7 +159,8 @@ fn a_newer_incarnation_and_a_lost_pod_burn_but_a_reconnect_does_not() {
     assert_eq!(ledger.figures().spent, Nano(20), "what is burned stays burned");
 
     let Event::Ask { incarnation, id, min, want, subject, .. } = ask("b", 1, 3, 20) else { panic!() };
-    let (grant, amount) = granted(&ledger.step(NOW, &Event::Ask { pod: pod.into(), incarnation, id, min, want, subject }));
+    let (grant, amount) =
+        granted(&ledger.step(NOW, &Event::Ask { pod: pod.into(), incarnation, id, min, want, subject }));
     assert_eq!((grant, amount), (2, 10), "half after one burn");
     ledger.step(NOW, &Event::PodGone { pod: pod.into() });
     assert_eq!((ledger.figures().spent, ledger.pods().len()), (Nano(30), 0));

@@ -365,7 +365,8 @@ fn a_hello_shows_every_grant_and_starts_the_messages_anew() {
     purse.settle(NOW, used, &spent(3));
     purse.retire();
     assert_eq!(closes(&purse.poll(NOW)), [(1, 3)]);
-    let shown = ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO, subject: Subject::default() };
+    let shown =
+        ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO, subject: Subject::default() };
     assert_eq!(purse.hello(), [("l".to_owned(), shown)]);
     assert_eq!(closes(&purse.poll(NOW + 1)), [(1, 3)]);
 }

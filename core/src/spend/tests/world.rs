@@ -109,7 +109,8 @@ pub struct World {
 impl World {
     pub fn new(operators: usize, proxies: usize, people: usize) -> Self {
         let named = |at: usize| Subject::new(Some(Some(&at.to_string())), Some(Some(&(at % 2).to_string())));
-        let people: Vec<Subject> = if people == 0 { vec![Subject::default()] } else { (0..people).map(named).collect() };
+        let people: Vec<Subject> =
+            if people == 0 { vec![Subject::default()] } else { (0..people).map(named).collect() };
         let mut world = Self {
             now: 0,
             store: BTreeMap::new(),
@@ -261,7 +262,12 @@ impl World {
         let p = &mut self.proxies[proxy];
         p.operator = operator;
         let (pod, incarnation) = (p.pod.clone(), p.incarnation.clone());
-        self.network.push(Message::Hello { to: operator, pod, incarnation, held: p.purses.values_mut().flat_map(Purse::hello).collect() });
+        self.network.push(Message::Hello {
+            to: operator,
+            pod,
+            incarnation,
+            held: p.purses.values_mut().flat_map(Purse::hello).collect(),
+        });
     }
 
     fn restart(&mut self, proxy: usize, share: u64) {

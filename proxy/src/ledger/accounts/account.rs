@@ -97,7 +97,8 @@ impl Account {
             };
             return purse.map_or(Wake::Nobody, |purse| purse.take(now_ms, message));
         }
-        let woken = self.purses().fold(false, |woken, purse| woken | (purse.take(now_ms, message.clone()) == Wake::Waiting));
+        let woken =
+            self.purses().fold(false, |woken, purse| woken | (purse.take(now_ms, message.clone()) == Wake::Waiting));
         if woken { Wake::Waiting } else { Wake::Nobody }
     }
 
@@ -176,8 +177,8 @@ fn asked(due: &[Out], last: &mut u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tollway_core::spend::purse::{Granted, Reserve};
     use tollway_core::spend::Nano;
+    use tollway_core::spend::purse::{Granted, Reserve};
 
     fn user(name: &str) -> Subject {
         Subject::new(Some(Some(name)), None)
