@@ -11,4 +11,5 @@ mod cluster {
     mod convergence;
     mod failover;
     mod footprint;
+    mod shares;
 }

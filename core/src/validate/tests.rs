@@ -91,7 +91,7 @@ fn fields_about_money_that_are_not_acted_on_yet_are_refused() {
     );
     assert!(found.errors.is_empty(), "{:?}", found.errors);
     let fields: Vec<_> = found.refused.iter().map(|e| e.field.as_str()).collect();
-    assert_eq!(fields, ["spec.perUser", "spec.perClient", "spec.awsBudget", "spec.thresholds[1].actions"]);
+    assert_eq!(fields, ["spec.awsBudget", "spec.thresholds[1].actions[0].notify"]);
 }
 
 #[test]

@@ -202,3 +202,6 @@ impl LedgerState {
         subject.of(share).map(|who| self.shares(share).place(who))
     }
 }
+
+#[cfg(test)]
+mod tests;
