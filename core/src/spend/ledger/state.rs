@@ -107,7 +107,6 @@ pub struct OpenGrant {
     pub recalled_at_ms: Option<i64>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_whole(subject: &Subject) -> bool {
     subject.is_whole()
 }
