@@ -33,7 +33,7 @@ pub enum Refusal {
     #[error(
         "the {} of budget {budget:?} cannot carry this request: at most {fits} USD of it still fit; ask for fewer max tokens, or raise the budget's {}", own(*.share).0, own(*.share).1
     )]
-    ShareExceeded { budget: String, share: Share, fits: Nano },
+    ShareExceeded { budget: String, share: Option<Share>, fits: Nano },
     /// More users at once than can be counted.
     #[error(
         "budget {budget:?} counts each user's share, and too many users spend through this proxy at once; try again"
@@ -53,10 +53,11 @@ pub enum Refusal {
 }
 
 /// Whose share it is, and the field that sets it.
-const fn own(share: Share) -> (&'static str, &'static str) {
+const fn own(share: Option<Share>) -> (&'static str, &'static str) {
     match share {
-        Share::User => ("user's share", "perUser"),
-        Share::Client => ("client's share", "perClient"),
+        Some(Share::User) => ("user's share", "perUser"),
+        Some(Share::Client) => ("client's share", "perClient"),
+        None => ("user's share or the client's share", "perUser or perClient"),
     }
 }
 

@@ -52,6 +52,16 @@ impl Subject {
         self.user.is_some() == other.user.is_some() && self.client.is_some() == other.client.is_some()
     }
 
+    /// The one kind of share that it has, where it has just one.
+    #[must_use]
+    pub const fn only(self) -> Option<Share> {
+        match (self.user, self.client) {
+            (Some(_), None) => Some(Share::User),
+            (None, Some(_)) => Some(Share::Client),
+            _ => None,
+        }
+    }
+
     /// The user or the client.
     #[must_use]
     pub const fn of(self, share: Share) -> Option<Who> {

@@ -109,10 +109,18 @@ impl Accounts {
     pub fn in_vain(&self, now_ms: i64, budget: &str, subject: Subject) -> Refusal {
         let purse = self.by_budget.get(budget).and_then(|account| account.known(subject));
         let denial = purse.and_then(|purse| purse.last_denial(now_ms));
+        // Held by others just now: of the budget, unless that has more left than would fit.
+        let remaining = self.told(now_ms, budget).map_or(Nano::MAX, |state| state.remaining);
+        let is_share = |fits: Nano| !subject.is_whole() && fits < remaining;
         let budget = budget.to_owned();
         match denial {
+            Some((DeniedReason::Contended, fits)) if is_share(fits) => {
+                Refusal::ShareExceeded { budget, share: subject.only(), fits }
+            }
             Some((DeniedReason::Exhausted | DeniedReason::Contended, fits)) => Refusal::Exceeded { budget, fits },
-            Some((DeniedReason::ShareExhausted(share), fits)) => Refusal::ShareExceeded { budget, share, fits },
+            Some((DeniedReason::ShareExhausted(share), fits)) => {
+                Refusal::ShareExceeded { budget, share: Some(share), fits }
+            }
             Some((DeniedReason::Frozen, _)) => Refusal::Frozen { budget },
             Some((DeniedReason::Unavailable, _)) | None => Refusal::Unavailable { budget },
         }
@@ -198,7 +206,7 @@ fn refusal(denied: Denied, budget: &str, model: &str) -> Refusal {
     let budget = budget.to_owned();
     match denied {
         Denied::Exhausted { fits } => Refusal::Exceeded { budget, fits },
-        Denied::ShareExhausted { share, fits } => Refusal::ShareExceeded { budget, share, fits },
+        Denied::ShareExhausted { share, fits } => Refusal::ShareExceeded { budget, share: Some(share), fits },
         Denied::Frozen => Refusal::Frozen { budget },
         Denied::ModelDenied => Refusal::ModelDenied { budget, model: model.to_owned() },
     }
