@@ -106,3 +106,39 @@ async fn a_share_holds_across_proxies_and_kills_and_no_name_is_stored() {
     let events = cluster.kubectl(["get", "events", "-n", &namespace, "-o", "json"]);
     assert!(events.contains("AdjustmentApplied"), "{events}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_proxy_spends_slows_the_other_down_also_without_the_operator() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("thresholds").await;
+    let sim = Sim::start(Config::default()).await.expect("a simulator");
+    sim.script(Rule::reply(Reply::blocks(vec![Block::Tokens(200)])));
+    let more = "thresholds: [{percent: 1, actions: [{rateLimit: {requestsPerMinute: 1}}]}]";
+    cluster.apply_text(
+        &namespace,
+        &format!("{}{}", bedrock_route("nova", "us.amazon.nova-pro-v1:0", ""), budget("team", "0.05", more)),
+    );
+    let mut operator = Operator::start(cluster, &namespace).await;
+    let mut proxies: Vec<Proxy> = Vec::new();
+    for name in ["spends", "follows"] {
+        let pod = cluster.proxy_pod(&namespace, name).await;
+        let mut proxy = operator.proxy(&pod, |program| with_aws(&sim, program));
+        proxy.ready().await;
+        proxies.push(proxy);
+    }
+    proxies[0].chat("nova", "Tell me of toll roads.").await.ok();
+    let told = wait::until("the other proxy to hear of it", async || {
+        let page = proxies[1].status().await;
+        (nanos(page["budgets"][0]["spentUsd"].as_str().unwrap_or("0")) * 100 >= 50_000_000).then_some(())
+    });
+    // It hears of a budget only once it has something to do with it, and the first request of a minute passes.
+    let first = proxies[1].chat("nova", "Tell me of toll roads.").await;
+    assert!(first.status.is_success(), "{}", first.text());
+    told.await;
+    operator.process.kill();
+    // Whether the first one counted depends on what was known when it came.
+    let replies = [proxies[1].chat("nova", "Again.").await, proxies[1].chat("nova", "Again.").await];
+    let refused = &replies[1];
+    assert_eq!(refused.json()["error"]["code"], "rate_limited", "{}", refused.text());
+    assert!(refused.text().contains("team") && !refused.header("retry-after").is_empty(), "{}", refused.text());
+}
