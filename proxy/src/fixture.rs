@@ -11,8 +11,8 @@ pub use upstream::{Act, Upstream, completion, stream};
 use std::collections::BTreeMap;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::{
-    Bounds, Budget, CircuitBreaker, Defaults, Mode, OnExhausted, OpenAi, Period, Provider, Retry, Route, Rule,
-    Simulated, Table, Target, Timeouts, Weighted,
+    Bounds, Budget, CircuitBreaker, Defaults, OpenAi, Provider, Retry, Route, Rule, Simulated, Table, Target, Timeouts,
+    Weighted,
 };
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.
@@ -89,11 +89,5 @@ pub fn priced(target: Target) -> Target {
 
 /// A budget that never renews.
 pub fn budget(dollars: u64) -> Budget {
-    Budget {
-        limit: Nano(dollars * 1_000_000_000),
-        period: Period::Once,
-        time_zone: "UTC".to_owned(),
-        mode: Mode::Enforce,
-        on_exhausted: OnExhausted::Block,
-    }
+    Budget { limit: Nano(dollars * 1_000_000_000), ..Budget::default() }
 }
