@@ -13,7 +13,7 @@ pub use route::{enforcing, model_route};
 
 use crate::{
     snapshot::Accepted,
-    spend::{Figures, Nano, Window},
+    spend::{Figures, Forecast, Nano, Window},
 };
 use std::collections::BTreeMap;
 use tollway_crds::model_route::LastAccepted;
@@ -117,10 +117,10 @@ pub struct BudgetSeen {
     pub ledger: String,
     /// Its uid.
     pub uid: String,
-    /// Ids of the adjustments that are applied.
-    pub adjustments: Vec<String>,
-    /// What the window ends with at the pace of the last hour.
-    pub forecast: Option<Nano>,
+    /// Ids of the adjustments that are applied, and when each was (Unix milliseconds), where that is known.
+    pub adjustments: Vec<(String, Option<i64>)>,
+    /// Where the pace of the last hour leads.
+    pub forecast: Forecast,
     /// Revision of the price catalog.
     pub catalog: String,
     /// What became of messages and of the mirror in AWS.

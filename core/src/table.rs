@@ -4,8 +4,10 @@
 //! A folder and a cluster with the same manifests give the same table, byte for byte. What differs between them
 //! (revision, generation) travels in the envelope.
 
+mod budget;
 mod embedding;
 
+pub use budget::{Budget, Mode, OnExhausted, Period, Reached, Threshold};
 pub use embedding::{Batching, Embedder, Embedding, Payload, Pooling, Preprocess, SageMaker, Source};
 
 use crate::spend::Price;
@@ -509,51 +511,4 @@ pub enum Auth {
         /// Whether `x-tollway-user` is believed.
         trust_user_header: bool,
     },
-}
-
-/// One compiled CostBudget. Its cap and window live in the ledger, not here: threshold and spend state travel on the ledger stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Budget {
-    /// The cap, nano-dollars.
-    pub limit: crate::spend::Nano,
-    /// The calendar window the cap renews with.
-    pub period: Period,
-    /// IANA time zone of the calendar.
-    pub time_zone: String,
-    /// Observe counts and warns, and never denies.
-    pub mode: Mode,
-    /// What happens to requests when nothing is left.
-    pub on_exhausted: OnExhausted,
-}
-
-/// Calendar window of a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Period {
-    /// Midnight to midnight.
-    Daily,
-    /// Monday to Monday.
-    Weekly,
-    /// First to first.
-    Monthly,
-    /// One window that never ends.
-    Once,
-}
-
-/// Whether a budget denies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
-    /// The cap binds.
-    Enforce,
-    /// Counted only.
-    Observe,
-}
-
-/// What an exhausted budget does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnExhausted {
-    /// Every request is refused.
-    Block,
-    /// Targets whose price is zero keep serving.
-    FreeOnly,
 }

@@ -13,13 +13,19 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, EMBEDDINGS];
+pub const FEATURES: &[&str] =
+    &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, SHARES, THRESHOLDS, EMBEDDINGS];
 
 /// Limits on rates: a proxy that does not know them would let everything through.
 pub const RATE_LIMITS: &str = "rateLimits";
 
 /// Limits over all proxies: one that does not know them would count by itself.
 pub const GLOBAL_LIMITS: &str = "globalLimits";
+/// Shares of users and clients inside a budget: a proxy that does not know them would let one spend everything.
+pub const SHARES: &str = "shares";
+
+/// What is done at a budget's thresholds.
+pub const THRESHOLDS: &str = "thresholds";
 
 /// Callers with signed tokens.
 pub const JWT: &str = "jwt";

@@ -34,10 +34,7 @@ fn every_field_is_acted_on_or_named() {
     assert_eq!(endpoint.models, ["BAAI/bge-m3"]);
 
     let budget = verdict(Kind::CostBudget, "everything");
-    assert_eq!(
-        fields(&budget.refused),
-        ["spec.perUser", "spec.perClient", "spec.thresholds[1].actions[0]", "spec.thresholds[1].actions[1]"]
-    );
+    assert!(budget.refused.is_empty(), "{:?}", budget.refused);
 
     assert_eq!(fields(&budget.ignored), ["spec.awsBudget", "spec.thresholds[0].actions[0].notify"]);
 

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tollway_core::control::LedgerDown;
 use tollway_core::spend::ledger::DeniedReason;
-use tollway_core::spend::{Effect, convert};
+use tollway_core::spend::{Effect, Nano, Share, convert};
 use tollway_crds::budget_ledger::{BudgetLedger, BudgetRef};
 
 /// A budget, wherever it is.
@@ -151,6 +151,7 @@ impl Books {
         for key in known.iter().filter(|key| !budgets.contains_key(&key.name)) {
             let mut inner = self.inner();
             inner.views.remove(key);
+            self.metrics.budgets.forget(key);
             inner.uids.remove(key);
             drop(inner);
             push(&self.keeper(key), Input::Terms(None));
@@ -179,6 +180,12 @@ impl Books {
         let key = Key { namespace: namespace.to_owned(), name: budget.to_owned() };
         let keeper = self.inner().keepers.get(&key).cloned();
         keeper.is_some_and(|keeper| push(&keeper, input))
+    }
+
+    /// What the instances of the endpoints that a budget covers cost so far in the window of that id, for whoever counts instance-hours: it
+    /// reduces what may be granted. The running window is that of [`Books::view`]; a sum for another one is ignored. False: say it again.
+    pub fn infrastructure(&self, namespace: &str, budget: &str, window: String, amount: Nano) -> bool {
+        self.tell(namespace, budget, Input::Infrastructure(window, amount))
     }
 
     fn tell_all(&self, namespace: &str, input: impl Fn() -> Input) {
@@ -264,6 +271,7 @@ impl Books {
         let mut inner = self.inner();
         inner.tasks.abort_all();
         inner.keepers.clear();
+        self.metrics.budgets.clear();
         for streams in inner.streams.values() {
             streams.cut_all();
         }
@@ -286,6 +294,8 @@ fn push(keeper: &mpsc::Sender<Input>, input: Input) -> bool {
 fn word(reason: DeniedReason) -> &'static str {
     match reason {
         DeniedReason::Exhausted => "exhausted",
+        DeniedReason::ShareExhausted(Share::User) => "user_exhausted",
+        DeniedReason::ShareExhausted(Share::Client) => "client_exhausted",
         DeniedReason::Contended => "contended",
         DeniedReason::Frozen => "frozen",
         DeniedReason::Unavailable => "unavailable",

@@ -5,10 +5,11 @@ mod embed;
 pub mod failure;
 pub mod read;
 
+use crate::auth::Caller;
 use crate::chat::ChatRequest;
 use crate::dialect::Dialect;
 use crate::error::ApiError;
-use crate::ledger::Refusal;
+use crate::ledger::{Refusal, Wish};
 use crate::meter::{Metered, Money};
 use crate::metrics::Attempt;
 use crate::provider::{self, Call, Source};
@@ -33,6 +34,8 @@ use tollway_core::table::{Mode, Route, Target};
 pub struct Job<'a> {
     pub dialect: Dialect,
     pub id: &'a str,
+    /// Whose shares of budgets it is charged to.
+    pub caller: &'a Caller,
     pub headers: &'a HeaderMap,
     pub body: &'a Bytes,
     pub peek: &'a Peek,
@@ -180,8 +183,10 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
     let worst = price.as_ref().map_or(Nano::ZERO, worst);
     let is_free = target.price.is_some_and(|price| price.is_free());
     let model = provider::model(target, &job.peek.model);
-    let reservation =
-        proxy.ledger.reserve(&route.budgets, table, worst, is_free, model).await.map_err(Skip::Refused)?;
+    let Caller { client, user } = job.caller;
+    let (user, client) = (user.as_deref(), client.as_deref());
+    let wish = Wish { budgets: &route.budgets, table, worst, is_free, model, user, client };
+    let reservation = proxy.ledger.reserve(&wish).await.map_err(Skip::Refused)?;
     let now = Instant::now();
     let Some(permit) = state.admit(now, probe_timeout) else {
         reservation.release();

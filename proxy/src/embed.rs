@@ -57,6 +57,7 @@ pub async fn serve(
     proxy: &Arc<Proxy>,
     endpoint: &Arc<Endpoint>,
     asked: Asked,
+    user: Option<String>,
     entry: &mut Entry,
 ) -> Result<Reply, ApiError> {
     let Asked { texts, form, reads_cache } = asked;
@@ -97,7 +98,8 @@ pub async fn serve(
     }
     let bound = items.iter().map(|item| item.bound).fold(0, u64::saturating_add);
     let worst = config.price.worst_case(bound, 0);
-    let tab = Tab::new(batch::reserve(proxy, endpoint, worst).await?, worst, config.price);
+    let reservation = batch::reserve(proxy, endpoint, worst, user.as_deref()).await?;
+    let tab = Tab::new(reservation, worst, config.price, user);
     let ends = entry.began + Duration::from_millis(config.timeouts.total_ms);
     let pending = endpoint.enqueue(Arc::clone(&tab), items, ends);
     batch::pump(proxy, endpoint);

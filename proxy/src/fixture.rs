@@ -11,8 +11,8 @@ pub use upstream::{Act, Upstream, completion, stream};
 use std::collections::BTreeMap;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::{
-    Batching, Bounds, Budget, CircuitBreaker, Defaults, Embedder, Embedding, Mode, OnExhausted, OpenAi, Period, Pooling,
-    Preprocess, Provider, Retry, Route, Rule, Simulated, Source, Table, Target, Timeouts, Weighted,
+    Batching, Bounds, Budget, CircuitBreaker, Defaults, Embedder, Embedding, OpenAi, Pooling, Preprocess, Provider, Retry,
+    Route, Rule, Simulated, Source, Table, Target, Timeouts, Weighted,
 };
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.
@@ -89,13 +89,7 @@ pub fn priced(target: Target) -> Target {
 
 /// A budget that never renews.
 pub fn budget(dollars: u64) -> Budget {
-    Budget {
-        limit: Nano(dollars * 1_000_000_000),
-        period: Period::Once,
-        time_zone: "UTC".to_owned(),
-        mode: Mode::Enforce,
-        on_exhausted: OnExhausted::Block,
-    }
+    Budget { limit: Nano(dollars * 1_000_000_000), ..Budget::default() }
 }
 
 /// An endpoint for vectors of two numbers, at OpenAI-compatible servers; batches of four at most, which do not wait.

@@ -13,12 +13,13 @@ mod cells;
 mod global;
 mod shown;
 
+pub use cells::Cells;
 pub use global::Place;
-pub use shown::Shown;
+pub use shown::{Shown, duration};
 
 use crate::auth::Caller;
 use crate::error::{ApiError, Code};
-use cells::{Cells, Key};
+use cells::Key;
 use global::{Found, Reserved, Want};
 use std::sync::Arc;
 use std::time::Duration;

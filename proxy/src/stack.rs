@@ -3,6 +3,7 @@
 mod count;
 mod intake;
 pub mod respond;
+mod threshold;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
@@ -14,7 +15,7 @@ use crate::dialect::Dialect;
 use crate::embed;
 use crate::embed::vectors::Vectors;
 use crate::error::{ApiError, Code};
-use crate::ledger::{Ledger, Refusal};
+use crate::ledger::Ledger;
 use crate::limit::Ask;
 use crate::metrics::{Kept, Metrics};
 use crate::provider::bedrock::Aws;
@@ -157,7 +158,9 @@ async fn serve(
         let known = proxy.targets.following(&serving);
         let endpoint = known.embedding(name).ok_or_else(not_ready)?;
         entry.meter = Some(Arc::clone(&endpoint.meter));
-        return embed::serve(proxy, endpoint, asked, entry).await;
+        // Endpoints ask nobody who they are; the user whose share of a budget it is is the one that the sidecar's application names.
+        let caller = auth::authenticate(None, &serving.secrets, &head.headers, peek.user.as_deref())?;
+        return embed::serve(proxy, endpoint, asked, caller.user, entry).await;
     }
     // Whoever reaches a gateway may be anyone: a route that asks nobody who they are is not there.
     let (route_name, route) = select::route(&serving.table, &peek.model)
@@ -194,13 +197,16 @@ async fn serve(
     };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
     limit(state, route, &caller, &peek, entry).await?;
+    // What is scarce is made to last: each budget that is nearly spent slows its routes down, as it says.
+    let reached = proxy.ledger.reached(&route.budgets, &serving.table);
+    threshold::pace(state, &reached, Instant::now())?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let parsed = OnceLock::new();
     let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());
     let class = class.flatten().map(|request| classify(&request.asked()));
     let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens, class };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
-    let order = select::order(rule, fastrand::u64(..));
+    let order = threshold::order(route, &reached, || select::order(rule, fastrand::u64(..)));
     // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
     // A count is none, and what a client's beta features make of a question the question does not say.
     let keeps = endpoint == Endpoint::Answer && !head.headers.contains_key("anthropic-beta");
@@ -211,7 +217,7 @@ async fn serve(
             Sameness { namespace, route: route_name, fingerprint, rule, dialect, path, caller: &caller, body: &body };
         proxy.answers.place(Duration::from_millis(cache.ttl_ms), state.shared.as_ref(), &head.headers, &same)
     });
-    entry.client = caller.client;
+    entry.client.clone_from(&caller.client);
     if let Some(place) = &place {
         let kept = place.get().await;
         state.meter.cache(match &kept {
@@ -234,6 +240,7 @@ async fn serve(
     let job = Job {
         dialect,
         id: &id,
+        caller: &caller,
         headers,
         body: &body,
         peek: &peek,
@@ -365,11 +372,7 @@ fn nothing_tried(skips: Vec<Skip>, model: &str) -> ApiError {
         }
     }
     if let Some(refusal) = refused {
-        let code = match refusal {
-            Refusal::Exceeded { .. } | Refusal::Frozen { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
-            Refusal::Unavailable { .. } => Code::BudgetUnavailable,
-        };
-        return ApiError::new(code, refusal.to_string());
+        return ApiError::new(refusal.code(), refusal.to_string());
     }
     match (transient, unpriced, inexpressible) {
         (Some(why), _, _) => {

@@ -8,7 +8,7 @@ pub use sharing::notes;
 use crate::cache;
 use crate::circuit::{Circuit, Permit, State};
 use crate::embed::endpoint::Endpoint;
-use crate::limit::{Limits, Place};
+use crate::limit::{Cells, Limits, Place};
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
 use crate::source::{Live, Serving};
@@ -38,6 +38,8 @@ pub struct TargetState {
 pub struct RouteState {
     pub meter: Arc<RouteMeter>,
     pub limits: Limits,
+    /// Rates that budgets set at their thresholds, by budget.
+    pub paces: Arc<Cells>,
     /// Digest of everything in the route, where its answers are kept.
     pub fingerprint: String,
     /// Where its answers are shared.
@@ -231,9 +233,10 @@ impl Targets {
             self.told.tell(name, notes(route, &serving.secrets, self.store.as_deref()));
             let place = self.store.as_ref().map(|store| Place::new(Arc::clone(store), namespace, name));
             let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits), place);
+            let paces = before.map(|before| Arc::clone(&before.paces)).unwrap_or_default();
             let shared = sharing::of(route, serving, self.store.as_ref());
             let meter = self.metrics.route(name);
-            (name.clone(), Arc::new(RouteState { meter, limits, fingerprint, shared, targets }))
+            (name.clone(), Arc::new(RouteState { meter, limits, paces, fingerprint, shared, targets }))
         });
         let embeddings = serving.table.embeddings.iter().map(|(name, config)| {
             let before = known.embeddings.get(name);

@@ -12,4 +12,5 @@ mod cluster {
     mod convergence;
     mod failover;
     mod footprint;
+    mod shares;
 }

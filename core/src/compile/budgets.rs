@@ -6,6 +6,7 @@ use crate::{
     snapshot::Snapshot,
     table::{Embedding, Mode, Route, Table},
     validate::{Binds, Budget},
+    wire,
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +21,13 @@ pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, ve
         bound.push(name.clone());
         // Budgets come in the order of their names, so the list stays sorted.
         route.budgets.push(id.name.clone());
+        let needs =
+            [(budget.table.has_shares(), wire::SHARES), (!budget.table.thresholds.is_empty(), wire::THRESHOLDS)];
+        for (_, feature) in needs.into_iter().filter(|(needed, _)| *needed) {
+            if !route.requires.iter().any(|required| required == feature) {
+                route.requires.push(feature.to_owned());
+            }
+        }
         if budget.table.mode == Mode::Enforce {
             unpriced.extend(without_price(name, route));
         }
@@ -29,6 +37,9 @@ pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, ve
         if binds(&budget.binds, &Id::new(Kind::EmbeddingEndpoint, name), snapshot) {
             bound.push(Embedding::place(name));
             endpoint.budgets.push(id.name.clone());
+            if budget.table.has_shares() && !endpoint.requires.iter().any(|required| required == wire::SHARES) {
+                endpoint.requires.push(wire::SHARES.to_owned());
+            }
         }
     }
     for found in &unpriced {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use tollway_crds::{
     CostBudgetSpec, CostBudgetStatus,
-    cost_budget::{LedgerRef, Mode, ThresholdStatus, WindowStatus},
+    cost_budget::{AdjustmentStatus, LedgerRef, Mode, ThresholdStatus, WindowStatus},
 };
 
 /// The status of a CostBudget; `seen` is absent until its ledger could be read.
@@ -76,11 +76,12 @@ pub fn cost_budget(
         reserved_usd: figures.map(|f| f.reserved.to_string()),
         remaining_usd: figures.map(|f| f.remaining.to_string()),
         infrastructure_usd: figures.map(|f| f.infrastructure.to_string()),
-        forecast_usd: seen.and_then(|s| s.forecast).map(|f| f.to_string()),
+        forecast_usd: seen.and_then(|s| s.forecast.at_end).map(|f| f.to_string()),
+        exhaustion_forecast_at: seen.and_then(|s| s.forecast.exhausted_at_ms).and_then(instant),
         percent_used: figures.map(|f| f.percent.into()),
         exhausted_at: figures.and_then(|f| f.exhausted_at_ms).and_then(instant),
         thresholds: reached,
-        adjustments_applied: seen.map(|s| s.adjustments.clone()).unwrap_or_default(),
+        adjustments_applied: seen.map(|s| adjusted(spec, s)).unwrap_or_default(),
         price_catalog: seen.map(|s| s.catalog.clone()),
         aws_budget: aws::mirror(dealing, seen),
         ledger: seen.map(|s| LedgerRef { name: s.ledger.clone(), uid: s.uid.clone() }),
@@ -119,6 +120,9 @@ fn within(verdict: &Verdict, spec: Option<&CostBudgetSpec>, seen: Option<&Budget
         return unknown("LedgerPending", "nothing is known of what was spent");
     };
     let figures = &seen.figures;
+    if let Some(why) = &figures.frozen {
+        return unknown("Frozen", format!("{why}: what was spent is not known for sure"));
+    }
     if figures.exhausted {
         return no(
             "Exhausted",
@@ -169,6 +173,22 @@ fn threshold(spec: Option<&CostBudgetSpec>, seen: Option<&BudgetSeen>, reached: 
         None if spec.is_none_or(|s| s.thresholds.is_empty()) => no("NoThresholds", "the budget has no thresholds"),
         None => no("BelowThresholds", "no threshold is reached in this window"),
     }
+}
+
+/// What the ledger applied, with what the spec says of it; one that the spec no longer has keeps its id and time.
+fn adjusted(spec: Option<&CostBudgetSpec>, seen: &BudgetSeen) -> Vec<AdjustmentStatus> {
+    let written = |id: &str| spec?.adjustments.iter().find(|adjustment| adjustment.id.0 == id);
+    let status = |(id, at): &(String, Option<i64>)| {
+        let of = written(id);
+        AdjustmentStatus {
+            id: id.clone(),
+            credit: of.and_then(|of| of.credit.as_ref()).map(|credit| credit.as_str().to_owned()),
+            resume: of.and_then(|of| of.resume),
+            reason: of.and_then(|of| of.reason.clone()),
+            applied_at: at.and_then(instant),
+        }
+    };
+    seen.adjustments.iter().map(status).collect()
 }
 
 fn bound(verdict: &Verdict) -> String {

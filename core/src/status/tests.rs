@@ -175,7 +175,7 @@ fn budget_seen(percent: u32) -> BudgetSeen {
         ledger: "l".into(),
         uid: "u".into(),
         adjustments: vec![],
-        forecast: None,
+        forecast: Forecast::default(),
         catalog: "2026".into(),
         aws: AwsSeen::default(),
     }
@@ -243,6 +243,35 @@ fn a_budget_tells_its_figures_and_thresholds() {
         Some("1970-01-02T01:00:00Z"),
         "a new window reaches its own thresholds"
     );
+}
+
+#[test]
+fn a_budget_tells_where_it_leads_and_who_adjusted_it() {
+    let mut verdict = budget_verdict();
+    let spec = json!({"limit": {"amount": "10"}, "period": "Daily",
+        "adjustments": [{"id": "outage", "credit": "1.50", "reason": "region down"}, {"id": "later", "resume": true}]});
+    let Some(accepted) = &mut verdict.last_accepted else { panic!() };
+    accepted.spec = Spec::CostBudget(Box::new(serde_json::from_value(spec).unwrap()));
+    let mut seen = budget_seen(60);
+    seen.forecast = Forecast { at_end: Some(Nano(12_500_000_000)), exhausted_at_ms: Some(60_000) };
+    seen.adjustments = vec![("outage".into(), Some(5_000)), ("removed".into(), None)];
+    let status = cost_budget(&verdict, Some(&seen), &CostBudgetStatus::default(), at(1));
+    assert_eq!(
+        (status.forecast_usd.as_deref(), status.exhaustion_forecast_at.as_deref()),
+        (Some("12.50"), Some("1970-01-01T00:01:00Z"))
+    );
+    let applied = serde_json::to_value(&status.adjustments_applied).unwrap();
+    let outage =
+        json!({"id": "outage", "credit": "1.50", "reason": "region down", "appliedAt": "1970-01-01T00:00:05Z"});
+    assert_eq!(applied, json!([outage, {"id": "removed"}]), "what was only written is not applied yet");
+}
+
+#[test]
+fn a_frozen_budget_says_so_where_people_look() {
+    let mut seen = budget_seen(100);
+    seen.figures.frozen = Some("lost".into());
+    let status = cost_budget(&budget_verdict(), Some(&seen), &CostBudgetStatus::default(), at(1));
+    is(&status.conditions, "WithinBudget", "Unknown", "Frozen");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::Errors;
 use crate::{
     manifest::{Id, Kind},
     spend::Nano,
-    table::{Mode, OnExhausted, Period},
+    table::{Mode, OnExhausted, Period, Threshold},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tollway_crds::{Amount, CostBudgetSpec, cost_budget as spec};
@@ -67,11 +67,9 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
         aws_budget,
         adjustments,
     } = spec;
-    for (limit, path) in [(per_user, "spec.perUser.amount"), (per_client, "spec.perClient.amount")] {
-        if let Some(limit) = limit {
-            amount(&limit.amount, path, errors);
-        }
-    }
+    let mut share =
+        |limit: &Option<spec::SubLimit>, path| limit.as_ref().map(|limit| amount(&limit.amount, path, errors));
+    let (per_user, per_client) = (share(per_user, "spec.perUser.amount"), share(per_client, "spec.perClient.amount"));
     for (t, threshold) in thresholds.iter().enumerate() {
         for (a, action) in threshold.actions.iter().enumerate() {
             let (notify, downgrade, rate) =
@@ -97,6 +95,8 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
     }
     let mut percents: Vec<u32> = thresholds.iter().map(|t| t.percent).collect();
     percents.sort_unstable();
+    let mut acting: Vec<Threshold> = thresholds.iter().filter_map(acted_on).collect();
+    acting.sort_by_key(|threshold| threshold.percent);
     Budget {
         table: crate::table::Budget {
             limit: amount(&limit.amount, "spec.limit.amount", errors),
@@ -115,6 +115,9 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
                 Some(spec::OnExhausted::FreeOnly) => OnExhausted::FreeOnly,
                 Some(spec::OnExhausted::Block) | None => OnExhausted::Block,
             },
+            per_user,
+            per_client,
+            thresholds: acting,
         },
         binds: binds(target_refs.as_deref(), selector.as_ref(), errors),
         thresholds: percents,
@@ -132,6 +135,17 @@ pub fn topic_region(arn: &str) -> Option<&str> {
         }
         _ => None,
     }
+}
+
+/// A threshold as far as proxies act on it: the last of several alike actions counts.
+fn acted_on(threshold: &spec::Threshold) -> Option<Threshold> {
+    let downgrade = threshold.actions.iter().rev().find_map(|action| action.downgrade.as_ref());
+    let rate = threshold.actions.iter().rev().find_map(|action| action.rate_limit.as_ref());
+    (downgrade.is_some() || rate.is_some()).then(|| Threshold {
+        percent: threshold.percent,
+        downgrade: downgrade.map(|to| to.to.0.clone()),
+        requests_per_minute: rate.map(|rate| rate.requests_per_minute),
+    })
 }
 
 fn amount(amount: &Amount, path: &str, errors: &mut Errors) -> Nano {

@@ -43,8 +43,6 @@ fn embedding(spec: &EmbeddingEndpointSpec, found: &mut NotYet) {
 }
 
 fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {
-    found.refuse("spec.perUser", spec.per_user.is_some(), "limits for each user are not enforced yet");
-    found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
     // Only an operator speaks with AWS about money. The cap holds without, so a budget in a folder is served without.
     let alone = mode == Mode::Standalone;
     found.ignore(
@@ -57,18 +55,11 @@ fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {
             let path = format!("spec.thresholds[{at}].actions[{a}]");
             let notify = action.notify.is_some();
             found.ignore(format!("{path}.notify"), alone && notify, "an operator sends it; standalone has none");
-            found.refuse(&path, !notify, "this action is not taken yet");
         }
     }
 }
 
 impl NotYet {
-    fn refuse(&mut self, field: &str, set: bool, why: &str) {
-        if set {
-            self.refused.push(FieldError::new(field, format!("{why}: remove the field")));
-        }
-    }
-
     fn ignore(&mut self, field: String, set: bool, why: &str) {
         if set {
             self.ignored.push(FieldError::new(field, why));

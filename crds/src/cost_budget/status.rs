@@ -43,6 +43,9 @@ pub struct CostBudgetStatus {
     /// What the window will have spent at its end if it goes on as in the last hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast_usd: Option<String>,
+    /// When the limit is reached if it goes on as in the last hour, where that is before the window's end (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhaustion_forecast_at: Option<String>,
     /// Whole percent of the limit spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_used: Option<i64>,
@@ -52,9 +55,10 @@ pub struct CostBudgetStatus {
     /// Thresholds reached in this window, ascending; one that was told stays although a credit takes the spend below it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ThresholdStatus>,
-    /// Ids of the adjustments that are applied.
+    /// Adjustments that are applied, by id: each once, in the window in which it was found.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub adjustments_applied: Vec<String>,
+    pub adjustments_applied: Vec<AdjustmentStatus>,
     /// Version of the price catalog in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_catalog: Option<String>,
@@ -109,6 +113,26 @@ pub struct AwsBudgetStatus {
     /// When AWS was asked last (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,
+}
+
+/// An adjustment that was applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdjustmentStatus {
+    /// Its id.
+    pub id: String,
+    /// Dollars credited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit: Option<String>,
+    /// Whether it resumed the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<bool>,
+    /// Why, as the spec says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the ledger took it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<String>,
 }
 
 /// The BudgetLedger of a window, in the operator's namespace.

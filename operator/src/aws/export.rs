@@ -88,7 +88,7 @@ mod tests {
             uid: "u".into(),
             threshold: None,
             adjustments: vec![],
-            forecast: None,
+            forecast: Default::default(),
         }
     }
 

@@ -53,6 +53,8 @@ fn terms(space: &Space, compiled: &Compiled) -> BTreeMap<String, Terms> {
                 period: budget.period,
                 time_zone: budget.time_zone.clone(),
                 observe: budget.mode == Mode::Observe,
+                per_user: budget.per_user,
+                per_client: budget.per_client,
                 adjustments: adjustments(spec),
                 thresholds,
             };

@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::queue::{Done, Next, Part};
 use super::tab::Share;
 use crate::error::{ApiError, Code};
-use crate::ledger::Refusal;
+use crate::ledger::Wish;
 use crate::metrics::Attempt;
 use crate::retry::{Schedule, Step};
 use crate::stack::Proxy;
@@ -220,7 +220,7 @@ async fn pay_again(proxy: &Proxy, endpoint: &Endpoint, state: &TargetState, part
     for part in parts {
         let bound = part.bound();
         let worst = endpoint.config.price.worst_case(bound, 0);
-        match reserve(proxy, endpoint, worst).await {
+        match reserve(proxy, endpoint, worst, part.call.tab.user()).await {
             Ok(reservation) => {
                 reservation.settle_in_full();
                 state.meter.cost(worst, true);
@@ -241,19 +241,22 @@ pub async fn reserve(
     proxy: &Proxy,
     endpoint: &Endpoint,
     worst: Nano,
+    user: Option<&str>,
 ) -> Result<crate::ledger::Reservation, ApiError> {
     let config = &endpoint.config;
     let Some(serving) = proxy.live.load_full() else {
         return Err(ApiError::new(Code::NotReady, "no routing table is in force"));
     };
-    let reserved = proxy.ledger.reserve(&config.budgets, &serving.table, worst, config.price.is_free(), &config.model);
-    reserved.await.map_err(|refusal| {
-        let code = match refusal {
-            Refusal::Exceeded { .. } | Refusal::Frozen { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
-            Refusal::Unavailable { .. } => Code::BudgetUnavailable,
-        };
-        ApiError::new(code, refusal.to_string())
-    })
+    let wish = Wish {
+        budgets: &config.budgets,
+        table: &serving.table,
+        worst,
+        is_free: config.price.is_free(),
+        model: &config.model,
+        user,
+        client: None,
+    };
+    proxy.ledger.reserve(&wish).await.map_err(|refusal| ApiError::new(refusal.code(), refusal.to_string()))
 }
 
 /// Gives every request its vectors, and its share of the tokens.

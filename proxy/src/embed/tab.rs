@@ -16,6 +16,7 @@ use tollway_core::spend::{Nano, Price, Usage};
 pub struct Tab {
     price: Price,
     worst: Nano,
+    user: Option<String>,
     inner: Mutex<Inner>,
 }
 
@@ -74,10 +75,16 @@ impl Tally {
 }
 
 impl Tab {
+    /// Whose share of a budget pays.
     #[must_use]
-    pub fn new(reservation: Reservation, worst: Nano, price: Price) -> Arc<Self> {
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    #[must_use]
+    pub fn new(reservation: Reservation, worst: Nano, price: Price, user: Option<String>) -> Arc<Self> {
         let inner = Inner { reservation: Some(reservation), ..Inner::default() };
-        Arc::new(Self { price, worst, inner: Mutex::new(inner) })
+        Arc::new(Self { price, worst, user, inner: Mutex::new(inner) })
     }
 
     /// Texts of this bound go out to a source.

@@ -1,6 +1,7 @@
 //! The stack as clients see it: a running proxy on loopback, in front of upstreams that misbehave.
 
 mod answers;
+mod budgets;
 mod caches;
 mod classes;
 mod faults;

@@ -1,7 +1,7 @@
 //! Requests of many sizes in; which of their texts go out together, and when, out.
 
 use super::*;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Wish};
 use tokio::sync::mpsc::unbounded_channel;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::Table;
@@ -9,8 +9,10 @@ use tollway_core::table::Table;
 const BATCHING: Batching = Batching { max_items: 4, max_wait_ms: 5, max_concurrent: 2 };
 
 async fn call(id: u64, now: Instant) -> Arc<Call> {
-    let reserved = Ledger::new("t").reserve(&[], &Table::default(), Nano::ZERO, true, "m").await.unwrap();
-    let tab = Tab::new(reserved, Nano::ZERO, Price::default());
+    let (table, worst) = (Table::default(), Nano::ZERO);
+    let wish = Wish { budgets: &[], table: &table, worst, is_free: true, model: "m", user: None, client: None };
+    let reserved = Ledger::new("t").reserve(&wish).await.unwrap();
+    let tab = Tab::new(reserved, Nano::ZERO, Price::default(), None);
     Arc::new(Call { id, tab, answers: unbounded_channel().0, ends: now })
 }
 
