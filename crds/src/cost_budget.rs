@@ -2,9 +2,7 @@
 
 mod status;
 
-pub use status::{
-    AdjustmentStatus, AwsBudgetStatus, CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus,
-};
+pub use status::{AdjustmentStatus, AwsBudgetStatus, CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus};
 
 use crate::scalar::{Amount, Arn, LabelValue, Name, ObjectName};
 use kube::{CustomResource, KubeSchema};

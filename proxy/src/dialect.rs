@@ -132,9 +132,7 @@ impl Dialect {
     #[must_use]
     pub fn renderer(self, head: Head, peek: &Peek) -> Renderer {
         match self {
-            Self::OpenAi | Self::SageMaker => {
-                Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage))
-            }
+            Self::OpenAi | Self::SageMaker => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
             Self::Anthropic => Renderer::Anthropic(anthropic::StreamRenderer::new(head)),
             Self::Responses => Renderer::Responses(Box::new(responses::StreamRenderer::new(head, echo(peek)))),
             Self::Bedrock(_) => Renderer::Bedrock(bedrock::StreamRenderer::new(head.began)),

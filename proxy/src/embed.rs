@@ -20,9 +20,9 @@ pub mod vectors;
 pub use answer::{Answered, Form};
 pub use lines::Lines;
 
-use crate::metrics::Kept;
 use crate::access::Entry;
 use crate::error::ApiError;
+use crate::metrics::Kept;
 use crate::stack::Proxy;
 use crate::stack::respond::Reply;
 use answer::Assembly;
@@ -69,7 +69,9 @@ pub async fn serve(
     for (index, text) in texts.iter().enumerate() {
         let text = text::prepare(config, text);
         if text.is_empty() {
-            return Err(ApiError::invalid(format!("text {index} is empty: leave it out")).param(format!("input[{index}]")));
+            return Err(
+                ApiError::invalid(format!("text {index} is empty: leave it out")).param(format!("input[{index}]"))
+            );
         }
         let key = vectors::key(&endpoint.fingerprint, &text);
         let kept = config.cache.as_ref().filter(|_| reads_cache).and_then(|_| proxy.vectors.get(&key));
@@ -168,4 +170,3 @@ fn bill(tab: Option<&Arc<Tab>>) -> (Option<Usage>, Nano) {
     // Nothing was asked of a source: nothing was used.
     tab.map_or((Some(Usage::default()), Nano::ZERO), |tab| (tab.usage(), tab.cost()))
 }
-

@@ -11,8 +11,8 @@ pub use upstream::{Act, Upstream, completion, stream};
 use std::collections::BTreeMap;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::{
-    Batching, Bounds, Budget, CircuitBreaker, Defaults, Embedder, Embedding, OpenAi, Pooling, Preprocess, Provider, Retry,
-    Route, Rule, Simulated, Source, Table, Target, Timeouts, Weighted,
+    Batching, Bounds, Budget, CircuitBreaker, Defaults, Embedder, Embedding, OpenAi, Pooling, Preprocess, Provider,
+    Retry, Route, Rule, Simulated, Source, Table, Target, Timeouts, Weighted,
 };
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.

@@ -15,10 +15,10 @@ pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;
+use meter::Meaning;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tollway_core::control::TargetObservation;
-use meter::Meaning;
 use tollway_core::table::{Embedding, Source, Table, Target};
 use vectors::Vectors;
 

@@ -143,7 +143,9 @@ impl Pair {
         match self.dialect {
             Dialect::OpenAi => surface::openai::parse(body),
             Dialect::Anthropic => surface::anthropic::parse(body),
-            Dialect::Responses | Dialect::Bedrock(_) | Dialect::SageMaker => self.dialect.parse(body, &self.peek(body)?),
+            Dialect::Responses | Dialect::Bedrock(_) | Dialect::SageMaker => {
+                self.dialect.parse(body, &self.peek(body)?)
+            }
         }
     }
 

@@ -321,19 +321,37 @@ fn an_embedding_endpoint_is_compiled_and_bound_by_budgets_like_a_route() {
         .replace("NAME", "labelled")
         .replace("period: Monthly", "period: Once, selector: {matchLabels: {team: a}}");
     // A route of the same name is another thing.
-    let (table, verdicts) =
-        compiled(&[endpoint("a", "bge"), route("a", "m").replace("team: a", "team: b"), BUDGET.replace("NAME", "all"), named, labelled]);
+    let (table, verdicts) = compiled(&[
+        endpoint("a", "bge"),
+        route("a", "m").replace("team: a", "team: b"),
+        BUDGET.replace("NAME", "all"),
+        named,
+        labelled,
+    ]);
     let compiled = &table.embeddings["a"];
-    assert_eq!((table.models["bge"].as_str(), Embedding::named(&table.models["bge"])), ("EmbeddingEndpoint/a", Some("a")));
+    assert_eq!(
+        (table.models["bge"].as_str(), Embedding::named(&table.models["bge"])),
+        ("EmbeddingEndpoint/a", Some("a"))
+    );
     assert_eq!(compiled.budgets, ["all", "labelled", "named"]);
     assert_eq!(table.routes["a"].budgets, ["all"]);
-    assert_eq!(compiled.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), ["sagemaker", "fallback-0"]);
-    assert_eq!((compiled.price, compiled.requires.as_slice()), (crate::spend::Price::default(), &["embeddings".to_owned()][..]));
+    assert_eq!(
+        compiled.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(),
+        ["sagemaker", "fallback-0"]
+    );
+    assert_eq!(
+        (compiled.price, compiled.requires.as_slice()),
+        (crate::spend::Price::default(), &["embeddings".to_owned()][..])
+    );
     let verdict = &verdicts[&Id::new(Kind::EmbeddingEndpoint, "a")];
     let missing: Vec<&str> = verdict.unresolved.iter().map(|error| error.field.as_str()).collect();
     assert_eq!((verdict.in_force, missing), (InForce::Current, vec!["spec.fallback[0].openai.apiKey.secretRef"]));
     assert_eq!(verdicts[&Id::new(Kind::CostBudget, "named")].binds, ["EmbeddingEndpoint/a"]);
-    let decoded = crate::wire::decode(&crate::wire::encode(&table).bytes, &crate::wire::encode(&table).digest, crate::wire::FEATURES);
+    let decoded = crate::wire::decode(
+        &crate::wire::encode(&table).bytes,
+        &crate::wire::encode(&table).digest,
+        crate::wire::FEATURES,
+    );
     assert_eq!(decoded.unwrap().table, table);
 }
 

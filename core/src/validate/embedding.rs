@@ -108,13 +108,7 @@ fn endpoint(spec: &spec::SageMakerEmbeddings) -> SageMaker {
     }
 }
 
-fn openai(
-    spec: &spec::OpenAiEmbeddings,
-    own: &str,
-    path: &str,
-    context: Context<'_>,
-    errors: &mut Errors,
-) -> OpenAi {
+fn openai(spec: &spec::OpenAiEmbeddings, own: &str, path: &str, context: Context<'_>, errors: &mut Errors) -> OpenAi {
     let spec::OpenAiEmbeddings { base_url, model, api_key } = spec;
     provider::address(base_url, &format!("{path}.openai.baseUrl"), context.mode == Mode::Standalone, errors);
     OpenAi {

@@ -131,7 +131,10 @@ fn what_aws_cannot_mirror_or_publish_to_is_refused() {
 fn an_embedding_endpoint_is_judged_whole() {
     let good = "{model: BAAI/bge-m3, dimensions: 1024, sagemaker: {endpointName: e}}";
     let found = findings(Kind::EmbeddingEndpoint, good);
-    assert!(found.errors.is_empty() && found.checked.is_some() && found.refused.is_empty() && found.ignored.is_empty(), "{found:?}");
+    assert!(
+        found.errors.is_empty() && found.checked.is_some() && found.refused.is_empty() && found.ignored.is_empty(),
+        "{found:?}"
+    );
     let found = errors(
         Kind::EmbeddingEndpoint,
         "{model: m, dimensions: 0, sagemaker: {endpointName: -e}, fallback: [{}], autoscaling: {minInstances: 3, maxInstances: 1, \

@@ -190,7 +190,8 @@ impl Assembly {
             Form::Native(Payload::Tei) => out.put_slice(b"]"),
             Form::List { .. } | Form::Lines { .. } | Form::Native(Payload::OpenAi) => {
                 let model = serde_json::Value::from(model);
-                let end = format!("],\"model\":{model},\"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}");
+                let end =
+                    format!("],\"model\":{model},\"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}");
                 out.put_slice(end.as_bytes());
             }
         }

@@ -19,7 +19,9 @@ pub fn decode_error(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamEr
     let error = bedrock::decode_error(status, headers, body);
     let Body { original_status_code, original_message, message } = serde_json::from_slice(body).unwrap_or_default();
     // The service's word for an endpoint that does not exist; the texts are not at fault.
-    if status == 400 && message.as_deref().is_some_and(|text| text.starts_with("Endpoint ") && text.contains("not found")) {
+    if status == 400
+        && message.as_deref().is_some_and(|text| text.starts_with("Endpoint ") && text.contains("not found"))
+    {
         return UpstreamError { kind: ErrorKind::NotFound, ..error };
     }
     let kind = match original_status_code.filter(|_| status == 424) {
@@ -38,7 +40,11 @@ mod tests {
     #[test]
     fn the_containers_own_status_decides() {
         let kind = |status, body: &str| decode_error(status, &HeaderMap::new(), body.as_bytes()).kind;
-        let container = |of: u16| format!("{{\"ErrorCode\":\"X\",\"OriginalStatusCode\":{of},\"OriginalMessage\":\"words\",\"Message\":\"m\"}}");
+        let container = |of: u16| {
+            format!(
+                "{{\"ErrorCode\":\"X\",\"OriginalStatusCode\":{of},\"OriginalMessage\":\"words\",\"Message\":\"m\"}}"
+            )
+        };
         assert_eq!(kind(424, &container(413)), ErrorKind::InvalidRequest);
         assert_eq!(kind(424, &container(429)), ErrorKind::Throttled);
         assert_eq!(kind(424, &container(500)), ErrorKind::Model);

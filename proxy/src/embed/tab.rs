@@ -6,8 +6,8 @@
 //! request pays the bound of its own texts, marked estimated. An error that is complete costs nothing. A batch that is sent again after
 //! nobody knows whether it was answered is paid twice: the lost attempt from a reservation of its own, without which there is no second.
 
-use crate::targets::TargetState;
 use crate::ledger::Reservation;
+use crate::targets::TargetState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tollway_core::spend::{Nano, Price, Usage};
 

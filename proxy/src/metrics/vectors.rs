@@ -116,7 +116,8 @@ impl Vectors {
             moment: Moment::new(&registry)?,
             registry,
         };
-        let Self { registry, series: _, requests, attempts, cache, texts, tokens, cost, estimated, circuit, .. } = &vectors;
+        let Self { registry, series: _, requests, attempts, cache, texts, tokens, cost, estimated, circuit, .. } =
+            &vectors;
         for counters in [requests, attempts, cache, texts, tokens, &vectors.spans, &vectors.limit_fallbacks] {
             registry.register(Box::new(counters.clone()))?;
         }

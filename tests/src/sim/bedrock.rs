@@ -91,7 +91,11 @@ pub(super) async fn handle(
     flight.note(|seen| seen.stream = stream);
     if state.config.authenticate {
         let skew = Duration::from_secs(state.config.max_skew_seconds);
-        let known = signature::Known { credentials: &state.config.credentials, bearer: &state.config.bearer_tokens, service: "bedrock" };
+        let known = signature::Known {
+            credentials: &state.config.credentials,
+            bearer: &state.config.bearer_tokens,
+            service: "bedrock",
+        };
         match signature::verify(&known, parts, body, SystemTime::now(), skew) {
             Ok(client) => flight.note(|seen| seen.client = Some(client)),
             Err(denied) => {

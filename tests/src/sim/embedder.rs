@@ -166,7 +166,8 @@ fn answer(embeds: &Embeds, answers: Answers, texts: &[String], id: &str, input: 
         Answers::OpenAi => {
             // Not in order: an index says where each belongs.
             let items = vectors.iter().enumerate().rev();
-            let items: Vec<Value> = items.map(|(at, vector)| json!({"object": "embedding", "index": at, "embedding": vector})).collect();
+            let items: Vec<Value> =
+                items.map(|(at, vector)| json!({"object": "embedding", "index": at, "embedding": vector})).collect();
             json!({"object": "list", "data": items, "model": id, "usage": {"prompt_tokens": input, "total_tokens": input}})
         }
     };

@@ -44,8 +44,13 @@ fn container(answers: Answers) -> Model {
 
 /// A simulator with an endpoint in every form, and a server of the same model.
 async fn start(lines: &str) -> (Sim, Proxy) {
-    let forms =
-        [("object", Answers::Object), ("bare", Answers::Bare), ("tokens", Answers::Tokens), ("data", Answers::OpenAi), ("bge", Answers::OpenAi)];
+    let forms = [
+        ("object", Answers::Object),
+        ("bare", Answers::Bare),
+        ("tokens", Answers::Tokens),
+        ("data", Answers::OpenAi),
+        ("bge", Answers::OpenAi),
+    ];
     let mut config = Config::default();
     config.models.extend(forms.map(|(name, answers)| (name.to_owned(), container(answers))));
     let sim = Sim::start(config).await.expect("a simulator");
@@ -63,7 +68,8 @@ async fn run(script: &str, args: &[&str]) -> Value {
 
 async fn openai(proxy: &Proxy, options: &Value, texts: &[&str]) -> Value {
     let (base_url, options) = (format!("{}/v1", proxy.url), options.to_string());
-    let args: Vec<&str> = [base_url.as_str(), "bge", options.as_str()].into_iter().chain(texts.iter().copied()).collect();
+    let args: Vec<&str> =
+        [base_url.as_str(), "bge", options.as_str()].into_iter().chain(texts.iter().copied()).collect();
     run("openai_embeddings.py", &args).await
 }
 
@@ -73,7 +79,8 @@ fn numbers(value: &Value) -> Vec<f32> {
 
 #[track_caller]
 fn assert_embeds(seen: &Value, texts: &[&str]) {
-    let vectors: Vec<Vec<f32>> = seen["vectors"].as_array().unwrap_or_else(|| panic!("{seen}")).iter().map(numbers).collect();
+    let vectors: Vec<Vec<f32>> =
+        seen["vectors"].as_array().unwrap_or_else(|| panic!("{seen}")).iter().map(numbers).collect();
     let expected: Vec<Vec<f32>> = texts.iter().map(|text| vector(text, DIMENSIONS)).collect();
     let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(vectors.len() == expected.len() && vectors.iter().zip(&expected).all(|(a, b)| near(a, b)), "{seen}");
@@ -104,20 +111,30 @@ async fn boto3_invokes_the_endpoint_by_its_own_name_and_in_its_own_words() {
         ("object", "Inputs", json!({"inputs": ["one", "two"]}), "/embeddings"),
         ("bare", "TEI", json!({"inputs": ["one", "two"]}), ""),
     ] {
-        let (sim, proxy) = start(&format!("sagemaker: {{endpointName: {name}, region: us-east-1, payload: {payload}}}")).await;
+        let (sim, proxy) =
+            start(&format!("sagemaker: {{endpointName: {name}, region: us-east-1, payload: {payload}}}")).await;
         let seen = run("sagemaker_embeddings.py", &[&proxy.url, name, &body.to_string()]).await;
         let vectors = seen["answer"].pointer(at).cloned().unwrap_or_default();
         assert_embeds(&json!({ "vectors": vectors }), &["one", "two"]);
         assert_eq!(seen["variant"], "AllTraffic");
-        assert_eq!(sim.requests()[0].client.as_deref(), Some("AKIASIMULATED0000001"), "signed by the proxy, not by the client");
+        assert_eq!(
+            sim.requests()[0].client.as_deref(),
+            Some("AKIASIMULATED0000001"),
+            "signed by the proxy, not by the client"
+        );
         let seen = run("sagemaker_embeddings.py", &[&proxy.url, name, &json!({"text": "one"}).to_string()]).await;
-        assert_eq!((&seen["error"]["status"], &seen["error"]["code"]), (&400.into(), &"ValidationError".into()), "{seen}");
+        assert_eq!(
+            (&seen["error"]["status"], &seen["error"]["code"]),
+            (&400.into(), &"ValidationError".into()),
+            "{seen}"
+        );
         let seen = run("sagemaker_embeddings.py", &[&proxy.url, "other", &body.to_string()]).await;
         assert_eq!(seen["error"]["code"], "ValidationError", "{seen}");
     }
 }
 
-const CACHED: &str = "sagemaker: {endpointName: object, region: us-east-1}\ncache: {ttl: 1h}\nprice: {inputPerMillion: \"100\"}";
+const CACHED: &str =
+    "sagemaker: {endpointName: object, region: us-east-1}\ncache: {ttl: 1h}\nprice: {inputPerMillion: \"100\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_texts_that_are_not_at_hand_are_sent_and_paid() {
@@ -187,10 +204,15 @@ async fn a_text_that_the_container_refuses_fails_its_own_request_only() {
         async move { http::post(&url, &body).await }
     });
     let answers = futures_util::future::join_all(asking).await;
-    let failed: Vec<usize> = answers.iter().enumerate().filter(|(_, a)| !a.status.is_success()).map(|(at, _)| at).collect();
+    let failed: Vec<usize> =
+        answers.iter().enumerate().filter(|(_, a)| !a.status.is_success()).map(|(at, _)| at).collect();
     assert_eq!(failed, [5]);
     let error = answers[5].json();
-    assert_eq!((answers[5].status.as_u16(), error["error"]["code"].as_str()), (400, Some("invalid_request")), "{error}");
+    assert_eq!(
+        (answers[5].status.as_u16(), error["error"]["code"].as_str()),
+        (400, Some("invalid_request")),
+        "{error}"
+    );
     assert!(error["error"]["message"].as_str().is_some_and(|words| words.contains("less than 4096 bytes")), "{error}");
     assert!(sim.requests().len() <= 1 + 2 * 4, "halved, not tried one by one: {}", sim.requests().len());
 }
@@ -217,7 +239,9 @@ async fn only_the_batch_that_fails_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vectors_of_another_size_are_never_passed_on() {
-    let (sim, proxy) = start("sagemaker: {endpointName: object, region: us-east-1}\nfallback: [{openai: {baseUrl: \"SIM/v1\"}}]").await;
+    let (sim, proxy) =
+        start("sagemaker: {endpointName: object, region: us-east-1}\nfallback: [{openai: {baseUrl: \"SIM/v1\"}}]")
+            .await;
     sim.script(Rule::corrupt(Corruption::Dimensions, 0).model("object"));
     assert_embeds(&openai(&proxy, &json!({}), &["one"]).await, &["one"]);
     sim.script(Rule::corrupt(Corruption::Dimensions, 0).model("bge"));
@@ -237,7 +261,8 @@ async fn thousands_of_texts_come_back_line_by_line_in_order() {
     let accept = [("accept", "application/x-ndjson")];
     let answer = http::try_post(&format!("{}/v1/embeddings", proxy.url), &body, &accept).await.expect("an answer");
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/x-ndjson"));
-    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let lines: Vec<Value> =
+        answer.text().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     assert_eq!(lines.len(), 5_001);
     for (at, line) in lines.iter().take(5_000).enumerate() {
         assert_eq!(line["index"], at);
@@ -258,11 +283,21 @@ async fn what_cannot_be_done_is_said() {
         (json!({"model": "bge", "input": []}), "input"),
     ] {
         let answer = http::post(&format!("{}/v1/embeddings", proxy.url), &body).await;
-        assert_eq!((answer.status.as_u16(), answer.json()["error"]["param"].as_str()), (400, Some(param)), "{}", answer.text());
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["error"]["param"].as_str()),
+            (400, Some(param)),
+            "{}",
+            answer.text()
+        );
     }
     let chat = json!({"model": "bge", "messages": [{"role": "user", "content": "hi"}]});
     let answer = http::post(&format!("{}/v1/chat/completions", proxy.url), &chat).await;
-    assert_eq!((answer.status.as_u16(), answer.json()["error"]["param"].as_str()), (400, Some("model")), "{}", answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["error"]["param"].as_str()),
+        (400, Some("model")),
+        "{}",
+        answer.text()
+    );
     let models = http::get(&format!("{}/v1/models", proxy.url)).await;
     assert!(models.text().contains("\"bge\""), "{}", models.text());
     assert!(sim.requests().is_empty());

@@ -33,7 +33,9 @@ async fn texts_wait_for_each_other_until_the_batch_is_full_or_the_oldest_has_wai
     assert!(matches!(queue.next(now), Next::Rest));
     queue.push(call(1, now).await, items(1), now);
     queue.push(call(2, now).await, items(2), now + Duration::from_millis(3));
-    assert!(matches!(queue.next(now + Duration::from_millis(4)), Next::Wait(at) if at == now + Duration::from_millis(5)));
+    assert!(
+        matches!(queue.next(now + Duration::from_millis(4)), Next::Wait(at) if at == now + Duration::from_millis(5))
+    );
     assert_eq!(sent(&mut queue, now + Duration::from_millis(5)).unwrap(), [(1, vec![0]), (2, vec![0, 1])]);
     queue.push(call(3, now).await, items(4), now);
     assert_eq!(sent(&mut queue, now).unwrap(), [(3, vec![0, 1, 2, 3])], "a full batch waits for nothing");

@@ -208,7 +208,8 @@ impl<'a> Cursor<'a> {
             *value = value.wrapping_mul(100_000_000).wrapping_add(number);
             self.at += 8;
         }
-        while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
+        {
             *value = value.wrapping_mul(10).wrapping_add(digit.into());
             self.at += 1;
         }
