@@ -20,4 +20,6 @@ pub use purse::{Charge, In, Out, Purse, Reserve, Ticket};
 pub use window::Window;
 
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
 mod tests;

@@ -156,7 +156,7 @@ impl World {
     fn request(&mut self, proxy: usize, worst: Nano) {
         let (now, p) = (self.now, &mut self.proxies[proxy]);
         if let Reserve::Reserved(ticket) = p.purse.reserve(now + p.skew, worst, "model") {
-            let window = p.purse.ledger_of(&ticket).unwrap().parse().unwrap();
+            let window = p.purse.source_of(&ticket).unwrap().0.parse().unwrap();
             p.in_flight.push((ticket, window));
             self.admitted += 1;
         }
