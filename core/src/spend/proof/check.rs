@@ -18,12 +18,18 @@ fn say(line: &str) {
 #[test]
 fn every_world_holds() {
     let only = std::env::var("ONLY").unwrap_or_default();
-    for setup in all(full()).into_iter().filter(|s| s.name.contains(&only)) {
+    for mut setup in all(full()).into_iter().filter(|s| s.name.contains(&only)) {
+        for (k, f) in [("REQ", 0), ("CONN", 1), ("REST", 2), ("GONE", 3), ("OPS", 4), ("PROX", 5), ("CAP", 6)] {
+            if let Ok(v) = std::env::var(k) {
+                let v: u8 = v.parse().unwrap();
+                match f { 0 => setup.left.requests = v, 1 => setup.left.connects = v, 2 => setup.left.restarts = v, 3 => setup.left.gone = v, 4 => setup.operators = v.into(), 5 => setup.proxies = v.into(), _ => setup.cap = v.into() }
+            }
+        }
         let outcome = run(setup, std::env::var("MOST").map_or(usize::MAX, |m| m.parse().unwrap()));
         let setup = &outcome.search.setup;
         say(&format!(
-            "{:16} {} states, {} steps, depth {}, {:?}",
-            setup.name, outcome.states, outcome.steps, outcome.depth, outcome.took
+            "{:16} {} states, {} steps, depth {}, {:?} {:?}",
+            setup.name, outcome.states, outcome.steps, outcome.depth, outcome.took, cpu()
         ));
         for mark in setup.marks {
             if !outcome.search.marks.reached(*mark) {
@@ -40,7 +46,8 @@ fn every_world_holds() {
 
 #[test]
 fn every_mistake_is_caught() {
-    for (mistake, about, name) in Mistake::ALL {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (mistake, about, name) in Mistake::ALL.into_iter().filter(|(m, ..)| format!("{m:?}").contains(&only)) {
         let mut setup = named(name, true);
         setup.mistake = Some(mistake);
         let outcome = run(setup, std::env::var("MOST").map_or(usize::MAX, |m| m.parse().unwrap()));
@@ -52,4 +59,10 @@ fn every_mistake_is_caught() {
             None => say(&format!("MISSED  {about} in {} states {:?}", outcome.states, outcome.took)),
         }
     }
+}
+
+fn cpu() -> f64 {
+    let s = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let f: Vec<&str> = s.rsplit(')').next().unwrap().split_whitespace().collect();
+    f[11].parse::<f64>().unwrap() / 100.0
 }

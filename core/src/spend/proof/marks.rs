@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Mark {
-    BothWrote,
     Conflict,
     Unsure,
     LateClose,
@@ -30,8 +29,7 @@ pub(super) enum Mark {
 impl Mark {
     pub(super) fn in_words(self) -> &'static str {
         match self {
-            Self::BothWrote => "both operators wrote to one ledger",
-            Self::Conflict => "a write lost against another and was done again",
+            Self::Conflict => "a write lost against the other operator's and was done again: both wrote",
             Self::Unsure => "a write of unknown outcome was read back and its effects sent",
             Self::LateClose => "a close came again after the grant had ended",
             Self::SameGrantAgain => "an ask came again and got the same grant",

@@ -125,7 +125,16 @@ impl Search {
         let mut events: Vec<Event> =
             (1..p.pod).map(|n| Event::PodGone { pod: format!("pod {}{n}", p.letter) }).collect();
         events.push(Event::Replaced { pod: p.pod(), live: vec![p.incarnation()] });
+        let dead: Vec<String> = (1..p.life).map(|n| format!("{}{n}", p.letter)).collect();
+        let known = |book: &super::world::Book| {
+            let holders = book.store.iter().flat_map(|store| store.holders.keys());
+            holders.filter(|holder| dead.contains(holder)).cloned().collect::<Vec<_>>()
+        };
+        let known: Vec<_> = world.books.iter().map(known).collect();
         self.everywhere(world, op, &events);
+        for (book, known) in world.books.iter_mut().zip(known) {
+            book.seen.buried.extend(known);
+        }
     }
 
     pub(super) fn everywhere(&self, world: &mut World, op: usize, events: &[Event]) {
@@ -149,6 +158,9 @@ impl Search {
             let (again, _) = self.fold(&next, now, events);
             if amounts(&again) != amounts(&next) {
                 world.broken = Some("an event that comes again changes no amount");
+            }
+            if next.figures().spent < copy.state.figures().spent {
+                world.broken = Some("what is shown as spent never falls");
             }
             if transition.persist {
                 if fate == Fate::Never {

@@ -3,6 +3,7 @@
 use super::marks::Mark;
 use super::mistakes::Mistake;
 use super::network::{Message, Part};
+use super::rules::recorded;
 use super::search::Search;
 use super::setups::Ending;
 use super::world::{Book, Flight, World};
@@ -45,9 +46,10 @@ impl Search {
             for (budget, ticket) in tickets {
                 p.purses[budget].change(|purse| purse.release(now, ticket));
             }
-            (p.waiting, p.requests) = if refused { (false, p.requests - 1) } else { (true, p.requests) };
+            p.waiting = !refused;
+            world.left.requests -= u8::from(refused);
         } else if refused && !half {
-            p.requests -= 1;
+            world.left.requests -= 1;
         } else if short && !half {
             p.waiting = true;
         } else {
@@ -77,8 +79,8 @@ impl Search {
         if p.exceeded && world.left.resumes == self.setup.left.resumes {
             world.broken = Some("a model that exceeded its bound is not served again before a resume");
         }
+        world.left.requests -= 1;
         let p = &mut world.proxies[proxy];
-        p.requests -= 1;
         p.flights.push(Flight { worst, tickets: by_budget });
         p.flights.sort_unstable();
     }
@@ -134,17 +136,22 @@ impl Search {
             granted.incarnation = p.incarnation();
         }
         let account = &mut p.purses[*budget];
+        let before = account.held.clone();
         let wake = account.change(|purse| purse.take(now, message));
+        let taken: Vec<_> = account.held.iter().filter(|(u, g)| !before.iter().any(|(v, h)| u == v && g.grant == h.grant)).cloned().collect();
         if account.held.len() >= MAX_OPEN {
             self.marks.reach(Mark::Crowded);
         }
         if wake == crate::spend::purse::Wake::Waiting {
             p.waiting = false;
         }
-        self.turn(world, proxy);
-        if !self.on_record(world, proxy) {
+        let incarnation = p.incarnation();
+        // A grant that a lost record had made, and that arrives late: not heard of yet.
+        let on_record = |(uid, shown): &(String, ShownGrant)| recorded(world, &incarnation, uid, shown).is_some_and(|open| open);
+        if !taken.iter().all(on_record) {
             world.proxies[proxy].heard = false;
         }
+        self.turn(world, proxy);
     }
 
     /// Where the budgets stand, as a stream has it that just began or was written to.

@@ -3,7 +3,7 @@
 use super::search::Search;
 use super::setups::Setup;
 use super::words;
-use stateright::{Checker, Model};
+use stateright::{Checker, HasDiscoveries, Model};
 use std::time::{Duration, Instant};
 
 /// What a search came to.
@@ -23,7 +23,7 @@ pub(super) struct Outcome {
 pub(super) fn run(setup: Setup, most: usize) -> Outcome {
     let search = Search::new(setup);
     let began = Instant::now();
-    let checker = search.clone().checker().target_state_count(most).spawn_bfs().join();
+    let checker = search.clone().checker().target_state_count(most).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let caught = search.caught.get().map(|rule| {
         let path = checker.discoveries().into_values().next().unwrap();
         (*rule, words::story(&search, path))

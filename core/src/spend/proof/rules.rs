@@ -3,7 +3,7 @@
 use super::search::Search;
 use super::marks::Mark;
 use super::world::{Book, Proxy, Seen, World, shown_spent};
-use crate::spend::ledger::LedgerState;
+use crate::spend::ledger::{LedgerState, ShownGrant};
 use crate::spend::Nano;
 use std::collections::BTreeSet;
 
@@ -72,16 +72,22 @@ fn heard(world: &World, book: &Book, store: &LedgerState) -> bool {
     !book.seen.tampered || held <= store.committed().0 + book.seen.excess
 }
 
+/// Whether the grant that is open under that id is this one; `None`: none is.
+pub(super) fn recorded(world: &World, incarnation: &str, uid: &str, shown: &ShownGrant) -> Option<bool> {
+    let book = world.books.iter().find(|book| book.uid() == uid)?;
+    let open = book.store.as_ref()?.grants.get(&shown.grant)?;
+    Some(open.incarnation == incarnation && open.amount == shown.amount)
+}
+
 impl Search {
     /// Whether each grant that the proxy holds is on record as it holds it, or was and has ended. A record that was lost is not looked at.
     pub(super) fn on_record(&self, world: &World, proxy: usize) -> bool {
         let p = &world.proxies[proxy];
+        let incarnation = p.incarnation();
         p.purses.iter().flat_map(|account| &account.held).all(|(uid, shown)| {
             let Some(book) = world.book_of(uid).map(|book| &world.books[book]) else { return false };
-            let Some(store) = &book.store else { return book.seen.tampered };
-            let open = store.grants.get(&shown.grant);
-            let its_own = open.is_some_and(|g| g.incarnation == p.incarnation() && g.amount == shown.amount);
-            book.seen.tampered || its_own || (open.is_none() && book.seen.ended.contains(&shown.grant))
+            let open = recorded(world, &incarnation, uid, shown);
+            book.seen.tampered || open.unwrap_or_else(|| book.seen.ended.contains(&shown.grant))
         })
     }
 
@@ -122,8 +128,6 @@ impl Search {
         rule(settled >= i128::from(least), "a grant that ends is charged what was reported at least");
         rule(settled <= i128::from(most) + i128::from(seen.excess), "a grant is charged once");
         seen.ended.extend(ended.into_iter().map(|(id, _)| *id));
-        let dead = after.holders.iter().filter(|(_, h)| h.dead_at_ms.is_some());
-        seen.buried.extend(dead.map(|(incarnation, _)| incarnation.clone()));
         let (cap, committed) = (after.effective_cap().0, after.committed().0);
         if after.effective_cap() != before.effective_cap() {
             seen.allowed = cap.max(committed.saturating_sub(lost(after)));

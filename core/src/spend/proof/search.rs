@@ -64,7 +64,7 @@ impl Search {
         for (proxy, p) in world.proxies.iter().enumerate() {
             // Proxies are alike: the first that acts is called a.
             let its_turn = proxy == 0 || world.proxies[proxy - 1].used;
-            if its_turn && p.requests > 0 && !p.waiting {
+            if its_turn && world.left.requests > 0 && !p.waiting {
                 acts.extend(self.setup.sizes.iter().map(|worst| Act::Request { proxy, worst: *worst }));
             }
             for flight in 0..p.flights.len() {
@@ -174,7 +174,7 @@ impl Model for Search {
     }
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
-        if world.broken.is_some() || self.caught.get().is_some() {
+        if world.broken.is_some() {
             return;
         }
         self.of_proxies(world, acts);

@@ -37,8 +37,6 @@ pub(super) struct Setup {
     pub(super) caps: &'static [u64],
     /// Worst cases of requests, by budget alike.
     pub(super) sizes: &'static [u64],
-    /// Requests that each proxy admits or refuses.
-    pub(super) requests: u8,
     pub(super) endings: &'static [Ending],
     /// The moments that clocks show, from the first on.
     pub(super) instants: &'static [i64],
@@ -55,7 +53,7 @@ pub(super) struct Setup {
 }
 
 const NOTHING: Left =
-    Left { caps: 0, restarts: 0, gone: 0, connects: 0, crashes: 0, unsure: 0, saves: 0, losses: 0, resumes: 0 };
+    Left { requests: 2, caps: 0, restarts: 0, gone: 0, connects: 0, crashes: 0, unsure: 0, saves: 0, losses: 0, resumes: 0 };
 
 const PLAIN: Setup = Setup {
     name: "",
@@ -67,7 +65,6 @@ const PLAIN: Setup = Setup {
     cap: 4,
     caps: &[],
     sizes: &[1],
-    requests: 1,
     endings: &[Ending::Dear],
     instants: &[0],
     skewed: false,
@@ -89,28 +86,26 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
             name: "two operators",
             about: "two writers with stale copies over one object, writes of unknown outcome, crashes",
             operators: 2,
-            requests: n(1, 2),
             endings: &[Ending::Dear, Ending::Refused],
-            left: Left { crashes: 1, unsure: 1, ..NOTHING },
-            marks: &[Mark::BothWrote, Mark::Conflict, Mark::Unsure, Mark::LateClose, Mark::SameGrantAgain],
+            left: Left { requests: n(2, 3), crashes: 1, unsure: 1, ..NOTHING },
+            marks: &[Mark::Conflict, Mark::Unsure, Mark::LateClose, Mark::SameGrantAgain],
             ..PLAIN
         },
         Setup {
             name: "restarts",
             about: "proxies die with work in flight, come back in the same Pod or another; late messages of the dead",
-            requests: 2,
             endings: &[Ending::Dear, Ending::CutFree],
-            left: Left { restarts: 1, gone: n(0, 1), connects: 1, ..NOTHING },
+            left: Left { requests: 3, restarts: 1, gone: n(0, 1), connects: 1, ..NOTHING },
             marks: &[Mark::Burned, Mark::DeadRefused],
             ..PLAIN
         },
         Setup {
             name: "expiry",
             about: "lives of grants end while clocks differ by any amount",
-            requests: 2,
             endings: &[Ending::Dear, Ending::CutDear],
             instants: &[0, LAST_ADMITTED_MS, LIFE_MS],
             skewed: true,
+            left: Left { requests: 3, ..NOTHING },
             marks: &[Mark::Burned, Mark::SpentAfterBurn],
             ..PLAIN
         },
@@ -119,9 +114,8 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
             about: "the limit is lowered under what is committed, and raised again",
             cap: 6,
             caps: &[2, 5],
-            requests: 2,
             endings: &[Ending::Dear, Ending::Refused],
-            left: Left { caps: 2, ..NOTHING },
+            left: Left { requests: 3, caps: 2, ..NOTHING },
             marks: &[Mark::AboveLoweredCap, Mark::RecallAnswered],
             ..PLAIN
         },
@@ -140,10 +134,10 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
             about: "a window ends while grants of it drain; clocks differ",
             windows: 2,
             cap: 3,
-            requests: 2,
             endings: &[Ending::Dear, Ending::Refused],
             instants: &[WINDOW_MS - 60_000, WINDOW_MS],
             skewed: true,
+            left: Left { requests: 3, ..NOTHING },
             marks: &[Mark::DrainingAfterRollover],
             ..PLAIN
         },
@@ -159,26 +153,23 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
         Setup {
             name: "rolled back",
             about: "the object is put back to an older state; rule 10",
-            requests: 2,
-            left: Left { saves: 1, losses: 1, connects: 2, resumes: 1, ..NOTHING },
+            left: Left { requests: 3, saves: 1, losses: 1, connects: 2, resumes: 1, ..NOTHING },
             marks: &[Mark::Frozen, Mark::FrozenRefused, Mark::ResumedGrant],
             ..PLAIN
         },
         Setup {
             name: "gone",
             about: "the object is deleted and made anew, frozen; rule 10",
-            requests: 2,
-            left: Left { losses: 1, connects: 2, resumes: 1, ..NOTHING },
+            left: Left { requests: 3, losses: 1, connects: 2, resumes: 1, ..NOTHING },
             marks: &[Mark::Frozen, Mark::FrozenRefused, Mark::ResumedGrant],
             ..PLAIN
         },
         Setup {
             name: "bound exceeded",
             about: "usage above the bound is charged and the model denied until resumed; rule 4",
-            requests: 2,
             states: true,
             endings: &[Ending::Dear, Ending::Over],
-            left: Left { resumes: 1, ..NOTHING },
+            left: Left { requests: 3, resumes: 1, ..NOTHING },
             marks: &[Mark::ModelDenied],
             ..PLAIN
         },
@@ -188,9 +179,9 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
             proxies: 1,
             cap: 8,
             sizes: &[1, 2],
-            requests: n(3, 5),
             endings: &[Ending::Dear, Ending::Refused],
             lazy: true,
+            left: Left { requests: n(3, 5), ..NOTHING },
             marks: &[Mark::Crowded],
             ..PLAIN
         },

@@ -27,6 +27,8 @@ pub(super) struct World {
 /// How often each trouble may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Left {
+    /// Requests that may still be admitted or refused.
+    pub(super) requests: u8,
     pub(super) caps: usize,
     pub(super) restarts: u8,
     pub(super) gone: u8,
@@ -96,8 +98,6 @@ pub(super) struct Proxy {
     /// One for each budget.
     pub(super) purses: Vec<Account>,
     pub(super) flights: Vec<Flight>,
-    /// Requests it may still admit or refuse.
-    pub(super) requests: u8,
     /// A request waits for a grant.
     pub(super) waiting: bool,
     pub(super) used: bool,
@@ -179,7 +179,6 @@ impl Proxy {
             clock: 0,
             purses: vec![],
             flights: vec![],
-            requests: setup.requests,
             waiting: false,
             used: false,
             heard: true,
