@@ -6,6 +6,7 @@
 
 mod budgets;
 mod claims;
+mod embeddings;
 mod routes;
 mod verdict;
 
@@ -33,12 +34,16 @@ pub fn compile(snapshot: &Snapshot, facts: &Facts) -> (Table, Verdicts) {
         }
     }
     let models = claims::settle(snapshot, &in_force, &mut verdicts);
-    let mut table =
-        Table { namespace: snapshot.namespace.clone(), models, routes: BTreeMap::new(), budgets: BTreeMap::new() };
+    let mut table = Table { namespace: snapshot.namespace.clone(), models, ..Table::default() };
     for (id, checked) in &in_force {
         let Some(verdict) = verdicts.get_mut(id) else { continue };
-        if let Checked::Route(route) = checked {
-            table.routes.insert(id.name.clone(), routes::compile(route, facts, verdict));
+        match checked {
+            Checked::Route(route) => _ = table.routes.insert(id.name.clone(), routes::compile(route, facts, verdict)),
+            // Without its one name nobody can ask for it.
+            Checked::Embedding(endpoint) if !verdict.models.is_empty() => {
+                table.embeddings.insert(id.name.clone(), embeddings::compile(endpoint, facts, verdict));
+            }
+            Checked::Embedding(_) | Checked::Budget(_) => {}
         }
     }
     for (id, checked) in &in_force {
@@ -72,15 +77,14 @@ fn judge(entry: &Entry, context: Context<'_>) -> (Verdict, Option<Checked>) {
         verdict.targets = target_names(&accepted.spec);
         return (verdict, Some(served));
     }
-    // An embedding endpoint that is valid claims its model name although it is not served yet.
-    let claims = checked.filter(|c| matches!(c, Checked::Embedding(_)));
-    (verdict, claims)
+    (verdict, None)
 }
 
 fn target_names(spec: &Spec) -> Vec<String> {
     match spec {
         Spec::ModelRoute(spec) => spec.targets.iter().map(|t| t.name.0.clone()).collect(),
-        Spec::EmbeddingEndpoint(_) | Spec::CostBudget(_) => Vec::new(),
+        Spec::EmbeddingEndpoint(spec) => validate::source_names(spec.fallback.len()).collect(),
+        Spec::CostBudget(_) => Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@
 pub struct Rate {
     /// Units in a window; at least 1.
     pub limit: u64,
-    /// Nanoseconds; at least 1.
+    /// In the unit of moments and states; at least 1. Nanoseconds here, microseconds where Redis keeps the states.
     pub window: u64,
 }
 

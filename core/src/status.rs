@@ -1,18 +1,19 @@
 //! Verdicts and observations in, the status of each kind out: conditions with reasons, figures, which proxies serve what. Pure; `now` is an argument.
 
+mod aws;
 mod budget;
 mod condition;
 mod embedding;
 mod route;
 
-pub use budget::cost_budget;
+pub use budget::{cost_budget, instant};
 pub use condition::condition;
-pub use embedding::embedding_endpoint;
+pub use embedding::{EmbeddingSeen, embedding_endpoint};
 pub use route::{enforcing, model_route};
 
 use crate::{
     snapshot::Accepted,
-    spend::{Figures, Nano, Window},
+    spend::{Figures, Forecast, Nano, Window},
 };
 use std::collections::BTreeMap;
 use tollway_crds::model_route::LastAccepted;
@@ -116,12 +117,45 @@ pub struct BudgetSeen {
     pub ledger: String,
     /// Its uid.
     pub uid: String,
-    /// Ids of the adjustments that are applied.
-    pub adjustments: Vec<String>,
-    /// What the window ends with at the pace of the last hour.
-    pub forecast: Option<Nano>,
+    /// Ids of the adjustments that are applied, and when each was (Unix milliseconds), where that is known.
+    pub adjustments: Vec<(String, Option<i64>)>,
+    /// Where the pace of the last hour leads.
+    pub forecast: Forecast,
     /// Revision of the price catalog.
     pub catalog: String,
+    /// What became of messages and of the mirror in AWS.
+    pub aws: AwsSeen,
+}
+
+/// What is known of a budget's dealings with AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsSeen {
+    /// Topics told in this window, by the threshold's percent.
+    pub notified: BTreeMap<u32, Vec<String>>,
+    /// Why messages that are due are not sent.
+    pub notify_trouble: Option<Trouble>,
+    /// The mirror; absent until it was looked at once.
+    pub mirror: Option<MirrorSeen>,
+}
+
+/// How a mirror in AWS Budgets stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MirrorSeen {
+    /// What AWS says was spent.
+    pub actual: Option<Nano>,
+    /// When AWS was asked last, Unix milliseconds.
+    pub read_at_ms: Option<i64>,
+    /// Why it is not as it should be.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong, in one word and in a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Reason of the condition.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
 }
 
 /// The status field that keeps the last accepted spec.

@@ -4,6 +4,12 @@
 //! A folder and a cluster with the same manifests give the same table, byte for byte. What differs between them
 //! (revision, generation) travels in the envelope.
 
+mod budget;
+mod embedding;
+
+pub use budget::{Budget, Mode, OnExhausted, Period, Reached, Threshold};
+pub use embedding::{Batching, Embedder, Embedding, Payload, Pooling, Preprocess, SageMaker, Source};
+
 use crate::spend::Price;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,10 +20,13 @@ use std::collections::BTreeMap;
 pub struct Table {
     /// The namespace the table belongs to.
     pub namespace: String,
-    /// Model name as clients send it -> route name. `*` takes whatever nothing else claims.
+    /// Model name as clients send it -> route name, or [`Embedding::place`] of an embedding endpoint. `*` takes whatever nothing else claims.
     pub models: BTreeMap<String, String>,
     /// Routes by resource name.
     pub routes: BTreeMap<String, Route>,
+    /// Embedding endpoints by resource name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub embeddings: BTreeMap<String, Embedding>,
     /// Budgets by resource name.
     pub budgets: BTreeMap<String, Budget>,
 }
@@ -58,11 +67,30 @@ pub struct Route {
 }
 
 /// Cache of exact repetitions, in each proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
     /// Age of an answer at most, milliseconds.
     pub ttl_ms: u64,
+    /// Answers are also shared between proxies; absent: each keeps its own. A proxy that cannot share keeps its own too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedCache>,
+}
+
+/// Name of the Secret, in the route's namespace, that shared answers are encrypted under.
+pub const CACHE_SECRET: &str = "tollway-cache";
+
+/// The key inside it.
+pub const CACHE_SECRET_KEY: &str = "key";
+
+/// How answers that leave a proxy are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedCache {
+    /// What the key is made from; absent: from the address and password of the shared store. Says which of the two it is, so that a
+    /// Secret that is late by a moment never means the weaker key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SecretKey>,
 }
 
 /// Text put before every conversation; at least one part is not empty.
@@ -141,6 +169,10 @@ pub enum Provider {
     OpenAi(OpenAi),
     /// Anthropic's Messages API.
     Anthropic(Anthropic),
+    /// A SageMaker endpoint that chats.
+    SageMaker(SageMakerChat),
+    /// An agent on Bedrock AgentCore.
+    AgentCore(AgentCore),
     /// A pretended model inside the proxy.
     Simulated(Simulated),
 }
@@ -151,6 +183,9 @@ pub enum Provider {
 pub struct Bedrock {
     /// Model id, inference profile id or ARN.
     pub model_id: String,
+    /// The model behind an ARN that does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
     /// Absent: the proxy's own default region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -160,6 +195,14 @@ pub struct Bedrock {
     /// Guardrail applied by Bedrock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
+}
+
+impl Bedrock {
+    /// The id whose price, bounds and habits hold.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        self.base_model.as_deref().unwrap_or(&self.model_id)
+    }
 }
 
 /// A Bedrock guardrail.
@@ -200,6 +243,69 @@ pub struct Anthropic {
     pub api_key: SecretKey,
     /// Whether a loopback address may be dialled in a cluster.
     pub loopback: bool,
+}
+
+/// A SageMaker endpoint that chats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SageMakerChat {
+    /// Name of the endpoint.
+    pub endpoint_name: String,
+    /// Absent: the proxy's own default region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// What its container speaks.
+    pub format: ChatFormat,
+}
+
+/// What a container that chats speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ChatFormat {
+    /// OpenAI chat completions.
+    OpenAi,
+    /// Text Generation Inference, with one prompt made so.
+    Tgi(Template),
+}
+
+/// How a conversation becomes one prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Template {
+    /// Llama 2 and CodeLlama up to 34B.
+    Llama2,
+    /// Llama 3.
+    Llama3,
+    /// CodeLlama 70B.
+    CodeLlama70b,
+    /// Mistral and Mixtral.
+    Mistral,
+}
+
+impl Template {
+    /// What a name of a model or endpoint suggests.
+    #[must_use]
+    pub fn by_name(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let known = [
+            ("codellama-70b", Self::CodeLlama70b),
+            ("code-llama-70b", Self::CodeLlama70b),
+            ("llama-3", Self::Llama3),
+            ("llama3", Self::Llama3),
+            ("mistral", Self::Mistral),
+            ("mixtral", Self::Mistral),
+        ];
+        known.iter().find(|(part, _)| name.contains(part)).map_or(Self::Llama2, |(_, template)| *template)
+    }
+}
+
+/// An agent on Bedrock AgentCore.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentCore {
+    /// ARN of the agent runtime.
+    pub runtime_arn: String,
+    /// Its region.
+    pub region: String,
 }
 
 /// A pretended model.
@@ -405,51 +511,4 @@ pub enum Auth {
         /// Whether `x-tollway-user` is believed.
         trust_user_header: bool,
     },
-}
-
-/// One compiled CostBudget. Its cap and window live in the ledger, not here: threshold and spend state travel on the ledger stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Budget {
-    /// The cap, nano-dollars.
-    pub limit: crate::spend::Nano,
-    /// The calendar window the cap renews with.
-    pub period: Period,
-    /// IANA time zone of the calendar.
-    pub time_zone: String,
-    /// Observe counts and warns, and never denies.
-    pub mode: Mode,
-    /// What happens to requests when nothing is left.
-    pub on_exhausted: OnExhausted,
-}
-
-/// Calendar window of a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Period {
-    /// Midnight to midnight.
-    Daily,
-    /// Monday to Monday.
-    Weekly,
-    /// First to first.
-    Monthly,
-    /// One window that never ends.
-    Once,
-}
-
-/// Whether a budget denies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
-    /// The cap binds.
-    Enforce,
-    /// Counted only.
-    Observe,
-}
-
-/// What an exhausted budget does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnExhausted {
-    /// Every request is refused.
-    Block,
-    /// Targets whose price is zero keep serving.
-    FreeOnly,
 }

@@ -7,8 +7,8 @@ mod not_yet;
 mod provider;
 mod route;
 
-pub use budget::{Adjustment, Binds, Budget, Correction};
-pub use embedding::Embedding;
+pub use budget::{Adjustment, Binds, Budget, Correction, topic_region};
+pub use embedding::{Embedding, source_names};
 pub use route::{Route, Target};
 
 use crate::{
@@ -32,7 +32,7 @@ pub enum Checked {
     /// A ModelRoute.
     Route(Box<Route>),
     /// An EmbeddingEndpoint.
-    Embedding(Embedding),
+    Embedding(Box<Embedding>),
     /// A CostBudget.
     Budget(Box<Budget>),
 }
@@ -72,10 +72,10 @@ pub fn spec(spec: &Spec, context: Context<'_>) -> Findings {
     let mut errors = Errors::default();
     let checked = match spec {
         Spec::ModelRoute(spec) => Checked::Route(Box::new(route::check(spec, context, &mut errors))),
-        Spec::EmbeddingEndpoint(spec) => Checked::Embedding(embedding::check(spec, &mut errors)),
+        Spec::EmbeddingEndpoint(spec) => Checked::Embedding(Box::new(embedding::check(spec, context, &mut errors))),
         Spec::CostBudget(spec) => Checked::Budget(Box::new(budget::check(spec, &mut errors))),
     };
-    let not_yet::NotYet { refused, ignored } = not_yet::fields(spec);
+    let not_yet::NotYet { refused, ignored } = not_yet::fields(spec, context.mode);
     let checked = errors.0.is_empty().then_some(checked);
     Findings { checked, errors: errors.0, refused, ignored }
 }
@@ -107,6 +107,8 @@ impl Errors {
             cache_write_per_million: text(cache_write_per_million),
             cache_write_1h_per_million: text(cache_write_1h_per_million),
             per_request: text(per_request),
+            per_image: None,
+            long: None,
         };
         if stated == crate::spend::catalog::PriceText::default() {
             self.wrong(path, "has no amount: a free target says inputPerMillion: \"0\"");

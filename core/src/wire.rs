@@ -3,8 +3,8 @@
 //! # Why the digest is over the bytes
 //! Maps are sorted and every field has one place, so equal tables have equal bytes, and a digest needs no second form of the table.
 
-use crate::table::{Budget, Route, Table};
-use serde::{Deserialize, Serialize};
+use crate::table::{Budget, Embedding, Route, Table};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,16 +13,31 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[RATE_LIMITS, SYSTEM, JWT];
+pub const FEATURES: &[&str] =
+    &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, SHARES, THRESHOLDS, EMBEDDINGS];
 
 /// Limits on rates: a proxy that does not know them would let everything through.
 pub const RATE_LIMITS: &str = "rateLimits";
 
+/// Limits over all proxies: one that does not know them would count by itself.
+pub const GLOBAL_LIMITS: &str = "globalLimits";
+/// Shares of users and clients inside a budget: a proxy that does not know them would let one spend everything.
+pub const SHARES: &str = "shares";
+
+/// What is done at a budget's thresholds.
+pub const THRESHOLDS: &str = "thresholds";
+
 /// Callers with signed tokens.
 pub const JWT: &str = "jwt";
 
+/// Embedding endpoints as they are now.
+pub const EMBEDDINGS: &str = "embeddings";
+
 /// Prompt bundles: without its bundle a route would answer something else.
 pub const SYSTEM: &str = "system";
+
+/// Prices of images and of long inputs: a proxy that does not know them would charge too little.
+pub const FULL_PRICES: &str = "fullPrices";
 
 /// A table as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +53,7 @@ pub struct Encoded {
 pub struct Decoded {
     /// What can be served.
     pub table: Table,
-    /// Routes that cannot, with the reason; their model names stay in the table, so that clients get 503 and not 404.
+    /// Routes, and places of embedding endpoints, that cannot, with the reason; their model names stay in the table, so that clients get 503 and not 404.
     pub unserved: BTreeMap<String, String>,
 }
 
@@ -73,6 +88,8 @@ struct Loose {
     namespace: String,
     models: BTreeMap<String, String>,
     routes: BTreeMap<String, Value>,
+    #[serde(default)]
+    embeddings: BTreeMap<String, Value>,
     budgets: BTreeMap<String, Value>,
 }
 
@@ -104,7 +121,7 @@ pub fn decode(bytes: &[u8], expected: &str, features: &[&str]) -> Result<Decoded
     if let Some(version) = loose["version"].as_u64().filter(|v| *v > u64::from(VERSION)) {
         return Err(WireError::Version(u32::try_from(version).unwrap_or(u32::MAX)));
     }
-    let Loose { namespace, models, routes, budgets } =
+    let Loose { namespace, models, routes, embeddings, budgets } =
         serde_json::from_value(loose).map_err(|e| WireError::Form(e.to_string()))?;
     let mut decoded = Decoded { table: Table { namespace, models, ..Table::default() }, ..Decoded::default() };
     for (name, budget) in budgets {
@@ -114,28 +131,39 @@ pub fn decode(bytes: &[u8], expected: &str, features: &[&str]) -> Result<Decoded
         }
     }
     for (name, route) in routes {
-        match read(route, features, &decoded.table.budgets) {
+        match read(route, features, &decoded.table.budgets, |route: &Route| &route.budgets) {
             Ok(route) => _ = decoded.table.routes.insert(name, route),
             Err(reason) => _ = decoded.unserved.insert(name, reason),
+        }
+    }
+    for (name, endpoint) in embeddings {
+        match read(endpoint, features, &decoded.table.budgets, |endpoint: &Embedding| &endpoint.budgets) {
+            Ok(endpoint) => _ = decoded.table.embeddings.insert(name, endpoint),
+            Err(reason) => _ = decoded.unserved.insert(Embedding::place(&name), reason),
         }
     }
     Ok(decoded)
 }
 
-fn read(route: Value, features: &[&str], budgets: &BTreeMap<String, Budget>) -> Result<Route, String> {
-    let required = route["requires"].as_array().into_iter().flatten().filter_map(Value::as_str);
+fn read<T: DeserializeOwned>(
+    value: Value,
+    features: &[&str],
+    budgets: &BTreeMap<String, Budget>,
+    bound_by: impl Fn(&T) -> &Vec<String>,
+) -> Result<T, String> {
+    let required = value["requires"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let lacking: BTreeSet<&str> = required.filter(|feature| !features.contains(feature)).collect();
     if !lacking.is_empty() {
         let lacking = lacking.into_iter().collect::<Vec<_>>().join(", ");
         return Err(format!("needs {lacking}, which this version of the proxy lacks: upgrade it"));
     }
-    let route: Route =
-        serde_json::from_value(route).map_err(|e| format!("cannot be read by this version of the proxy: {e}"))?;
-    match route.budgets.iter().find(|budget| !budgets.contains_key(*budget)) {
+    let read: T =
+        serde_json::from_value(value).map_err(|e| format!("cannot be read by this version of the proxy: {e}"))?;
+    match bound_by(&read).iter().find(|budget| !budgets.contains_key(*budget)) {
         Some(budget) => {
             Err(format!("is bound by budget {budget}, which this version of the proxy cannot read: upgrade it"))
         }
-        None => Ok(route),
+        None => Ok(read),
     }
 }
 

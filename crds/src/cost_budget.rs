@@ -2,7 +2,9 @@
 
 mod status;
 
-pub use status::{CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus};
+pub use status::{
+    AdjustmentStatus, AwsBudgetStatus, CostBudgetStatus, LedgerRef, ThresholdStatus, WindowStatus,
+};
 
 use crate::scalar::{Amount, Arn, LabelValue, Name, ObjectName};
 use kube::{CustomResource, KubeSchema};
@@ -14,7 +16,10 @@ use std::collections::BTreeMap;
 ///
 /// Conditions: `Accepted` (the spec is valid and all of it is acted on), `Enforced` (False: mode Observe, or BoundExceeded names a model
 /// whose usage was above the bound computed before the call), `WithinBudget` (False: Exhausted, or PriceUnknown names targets
-/// that are skipped for want of a price), `ThresholdReached`, `Frozen` (the ledger was lost; denies until an adjustment with `resume`), `Ready`.
+/// that are skipped for want of a price; Unknown: Frozen), `ThresholdReached`, `Frozen` (the ledger was lost; denies until an adjustment with `resume`), `Ready`.
+/// Beside these, where the spec asks for it: `Notified` (False: a message to an SNS topic cannot be sent, and why), `AwsBudgetInSync` (False: the
+/// budget in AWS cannot be read or changed, and which right is missing, or NotOurs). Neither bears on the cap or on `Ready`. `Supported=False`
+/// names what is left out in standalone, where there is no operator to speak with AWS.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "tollway.dev",
@@ -31,13 +36,14 @@ use std::collections::BTreeMap;
     printcolumn(name = "Limit", type_ = "string", json_path = ".spec.limit.amount"),
     printcolumn(name = "Period", type_ = "string", json_path = ".spec.period"),
     printcolumn(name = "Spent", type_ = "string", json_path = ".status.spentUsd"),
-    printcolumn(name = "Remaining", type_ = "string", json_path = ".status.remainingUsd"),
     printcolumn(name = "Used%", type_ = "integer", json_path = ".status.percentUsed"),
-    printcolumn(name = "Within", type_ = "string", json_path = ".status.conditions[?(@.type==\"WithinBudget\")].reason"),
+    printcolumn(name = "Forecast", type_ = "string", json_path = ".status.forecastUsd"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.conditions[?(@.type==\"WithinBudget\")].reason"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Mode", type_ = "string", priority = 1, json_path = ".spec.mode"),
     printcolumn(name = "Reserved", type_ = "string", priority = 1, json_path = ".status.reservedUsd"),
-    printcolumn(name = "Forecast", type_ = "string", priority = 1, json_path = ".status.forecastUsd"),
+    printcolumn(name = "Remaining", type_ = "string", priority = 1, json_path = ".status.remainingUsd"),
+    printcolumn(name = "Runs-Out", type_ = "string", priority = 1, json_path = ".status.exhaustionForecastAt"),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -49,6 +55,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.targetRefs) || !has(self.selector)").message("give targetRefs or selector, not both"),
+    validation = Rule::new("!has(self.awsBudget) || self.period in ['Daily', 'Monthly']").message("AWS Budgets mirrors the periods Daily and Monthly only").field_path(".awsBudget"),
     validation = Rule::new("!has(oldSelf.adjustments) || (has(self.adjustments) && oldSelf.adjustments.all(o, self.adjustments.exists(n, n == o)))").message("adjustments are append-only: one that was written stays as it is").field_path(".adjustments")
 )]
 pub struct CostBudgetSpec {
@@ -75,10 +82,15 @@ pub struct CostBudgetSpec {
     /// Binds the ModelRoutes and EmbeddingEndpoints with these labels, instead of `targetRefs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
-    /// Limit for each user inside this budget. Default: none. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Limit for each user inside this budget in a window, across all proxies: the same promise as `limit`. Requests without a user have one
+    /// share together. A credit raises the budget, not a share; what was spent before this field was set counts for nobody. Denied:
+    /// 429 `budget_exceeded` that says whose share it is. A window gives a place of its own to its first 10,000 users, kept by hash; those who
+    /// come later share 256 places, and so are denied early, never late. One proxy serves 10,000 users in a minute, and 1,000 grants for users
+    /// are open at once; beyond that requests wait for each other, 2 s at most. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_user: Option<SubLimit>,
-    /// Limit for each client inside this budget. Default: none. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Limit for each client inside this budget, as `perUser`: a client is the name of an API key or the subject of a token; where a route
+    /// asks for neither, all its requests have one share together. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_client: Option<SubLimit>,
     /// Shares of the limit that are worth a word; reaching one sets `ThresholdReached` and writes an event, once a window.
@@ -89,7 +101,10 @@ pub struct CostBudgetSpec {
     /// What happens to requests when nothing is left. Default Block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
-    /// Mirror of this budget in AWS Budgets. Default: none. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Mirror of this budget in AWS Budgets, for Daily and Monthly: made, kept at `limit` and the `thresholds` with `notify`, and deleted
+    /// with this resource or this field; a finalizer holds the resource until then. A budget of that name that is there already is left
+    /// alone: `AwsBudgetInSync=False/NotOurs`. AWS counts in UTC, hours late, and the whole account until somebody narrows it there (filters
+    /// and cost types are left as they are found); it never bears on the cap. Default: none. Standalone: left out, `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aws_budget: Option<AwsBudget>,
     /// Corrections by an administrator. Append-only; each is applied once, known by its id.
@@ -192,7 +207,9 @@ pub struct Threshold {
     /// Percent of the limit, unique in the budget.
     #[schemars(range(min = 1, max = 100))]
     pub percent: u32,
-    /// What else is done. Default: nothing. Not acted on yet: `Accepted=False/NotSupported`.
+    /// What else is done from then on in this window: `notify` at once, the others by every proxy within seconds, also while the operator is
+    /// away; of each, the highest threshold that is reached and has it decides. With mode Observe, `downgrade` and `rateLimit` do nothing.
+    /// Default: nothing.
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
@@ -203,7 +220,8 @@ pub struct Threshold {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.notify), has(self.downgrade), has(self.rateLimit)].exists_one(p, p)").message("an action is exactly one of notify, downgrade and rateLimit"))]
 pub struct Action {
-    /// A message to an SNS topic.
+    /// A message to an SNS topic, once a window and threshold; tried again until it is sent, `Notified=False` meanwhile. With `awsBudget`, AWS
+    /// tells the threshold's first topic as well. Standalone: left out, `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
     /// Another target instead of the chosen one.
@@ -218,15 +236,15 @@ pub struct Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Notify {
-    /// The topic.
+    /// The topic; messages are published in its region.
     pub sns_topic_arn: Arn,
 }
 
-/// Another target instead of the chosen one.
+/// Another target instead of those that the rule chooses, fallbacks included: it alone serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Downgrade {
-    /// Name of the target; routes without such a target are not downgraded.
+    /// Name of the target; routes without such a target are not downgraded. Of several budgets, the highest threshold decides.
     pub to: Name,
 }
 
@@ -234,7 +252,8 @@ pub struct Downgrade {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRate {
-    /// Requests a minute, over each route.
+    /// Requests a minute of each route in each proxy; the request over it gets 429 `rate_limited` with `Retry-After`. Of several budgets,
+    /// each sets its own.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: u32,
 }

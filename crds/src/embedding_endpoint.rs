@@ -18,9 +18,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Serves embeddings of one model. Not acted on yet as a whole: `Accepted=False/NotSupported`; its model name is claimed all the same.
+/// Serves embeddings of one model, at `/v1/embeddings` and at SageMaker's own `/endpoints/{name}/invocations`.
 ///
-/// Conditions: `Accepted`, `EndpointInService`, `ScalingActive`, `Programmed`, `MeetsLatencyTarget`, `Ready`.
+/// Conditions: `Accepted`, `ResolvedRefs`, `EndpointInService`, `ScalingActive`, `Programmed`, `Supported`, `MeetsLatencyTarget`, `Ready`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "tollway.dev",
@@ -54,43 +54,46 @@ pub struct EmbeddingEndpointSpec {
     /// The name clients send as `model`; unique in the namespace, ModelRoutes included (a contested name stays with the older resource;
     /// here: `Accepted=False/Conflicted`).
     pub model: ModelName,
-    /// Length of every vector. A response of another size is an error, never passed on.
+    /// Length of every vector. A response of another size is an error, never passed on; the next source is tried.
     #[schemars(range(min = 1, max = 65_536))]
     pub dimensions: u32,
-    /// Whether vectors are scaled to length 1. Default false.
+    /// Whether vectors are scaled to length 1. One that has it already passes digit for digit. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<bool>,
     /// How token embeddings become one vector, when the container returns them. Default None.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
-    /// Cuts long texts. Absent: too long is an error.
+    /// Cuts long texts. Absent: too long is an error of the endpoint's, told as 400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncate: Option<Truncate>,
+    /// What is done to every text before it is looked up, sent and charged. Absent: texts go as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Preprocess>,
     /// The SageMaker endpoint.
     pub sagemaker: SageMakerEmbeddings,
-    /// Tried in order when the endpoint fails; the same model and dimensions only. Default: none.
+    /// Tried in order, batch by batch, when the endpoint fails; the same model and dimensions only. Default: none.
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Fallback>,
-    /// What the endpoint is created from. Absent: it exists already, and is never changed or deleted.
+    /// What the endpoint is created from. Absent: it exists already, and is never changed or deleted. Not acted on yet: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provision: Option<Provision>,
-    /// Scaling by AWS Application Auto Scaling. Absent: left as it is.
+    /// Scaling by AWS Application Auto Scaling. Absent: left as it is. Not acted on yet: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// How texts of several requests share one call.
+    /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out in proportion to the bounds of their texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
-    /// Cache by text. Default: none.
+    /// Cache by text, of every caller of the endpoint; cached vectors cost nothing and serve also when a budget is exhausted. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
-    /// What a request charges. Absent: the catalog's, else 0.
+    /// What a request charges, whichever source answers. Absent: the catalog's for `model`, else 0. Containers that do not count tokens are charged the bound: one a byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
     /// The 95th percentile that `MeetsLatencyTarget` compares with, 1ms to 10m. Absent: `MeetsLatencyTarget` is Unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_target: Option<Duration>,
-    /// Asynchronous inference for very large jobs. Absent: none.
+    /// Asynchronous inference for very large jobs. Absent: none. Not acted on yet: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Jobs>,
 }
@@ -106,13 +109,25 @@ pub enum Pooling {
     Mean,
 }
 
-/// Cuts long texts.
+/// Cuts long texts: a TEI container at its own limit, which is told to; for any other payload the proxy, at three bytes a token (an estimate: few tokenizers make more).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Truncate {
     /// Tokens kept at most.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_tokens: u32,
+}
+
+/// What is done to every text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Preprocess {
+    /// Unicode is composed canonically (NFC), so that equal-looking texts have equal vectors. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nfc: Option<bool>,
+    /// Runs of white space become one space, and none is left at the ends. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whitespace: Option<bool>,
 }
 
 /// How texts of several requests share one call.

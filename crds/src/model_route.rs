@@ -12,7 +12,8 @@ pub use policy::{
 pub use rule::{HeaderMatch, InputTokens, PromptClass, PromptMatch, Rule, Weighted, When};
 pub use status::{LastAccepted, ModelRouteStatus, ProxiesStatus, TargetStatus};
 pub use target::{
-    AgentCore, Anthropic, Bedrock, Guardrail, OpenAi, SageMakerChat, SageMakerFormat, ServiceRef, Simulated, Target,
+    AgentCore, Anthropic, Bedrock, Guardrail, OpenAi, PromptTemplate, SageMakerChat, SageMakerFormat, ServiceRef,
+    Simulated, Target,
 };
 
 use crate::scalar::ModelName;
@@ -95,14 +96,14 @@ pub struct ModelRouteSpec {
     /// Limits on waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// Limits on the rate of requests and tokens; every one must admit a request. Not acted on yet: `Accepted=False/NotSupported`.
+    /// Limits on the rate of requests and tokens; every one must admit a request.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
-    /// Cache of exact repetitions. Default: none. Not acted on yet: `Supported=False`.
+    /// Cache of exact repetitions. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
-    /// Prompt sections put before the client's own. Default: none. Not acted on yet: `Supported=False`.
+    /// Prompt sections put before the client's own. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
     /// Who may call. Absent: anyone who reaches a sidecar; a gateway answers 404 for this route.

@@ -52,6 +52,9 @@ pub struct Run {
     /// ConfigMap in the operator's namespace whose key `prices.yaml` overrides catalog prices.
     #[arg(long, env = "TOLLWAY_CATALOG_CONFIGMAP")]
     pub catalog_configmap: Option<String>,
+    /// Namespace of CloudWatch that the figures of budgets are sent to each minute, like `Tollway`. Default: they are not sent.
+    #[arg(long, env = "TOLLWAY_CLOUDWATCH_NAMESPACE")]
+    pub cloudwatch_namespace: Option<String>,
     /// Log filter, like `info` or `tollway_operator=debug`.
     #[arg(long, env = "TOLLWAY_LOG", default_value = "info")]
     pub log: String,

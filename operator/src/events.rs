@@ -7,6 +7,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tollway_core::spend::Nano;
+use tollway_core::spend::ledger::Adjustment;
 
 /// Notes that wait; further ones are dropped, since an event is never the only place where something can be seen.
 const WAITING: usize = 1_024;
@@ -89,6 +90,15 @@ impl Note {
             "Grant {grant} of Pod uid {pod} was charged in full, {amount} USD beyond what was reported: its holder died or its life ended"
         );
         Note::budget(key, true, "GrantBurned", text)
+    }
+
+    /// The ledger took an adjustment of the spec; it takes each once.
+    pub fn adjusted(key: &Key, id: &str, adjustment: Adjustment) -> Note {
+        let what = match adjustment {
+            Adjustment::Credit(amount) => format!("{amount} USD more may be spent in this window"),
+            Adjustment::Resume => "a frozen budget and denied models serve again".to_owned(),
+        };
+        Note::budget(key, false, "AdjustmentApplied", format!("Adjustment {id} is applied: {what}"))
     }
 
     /// The ledger cannot be trusted.
@@ -191,12 +201,20 @@ async fn publish(client: Client, instance: String, mut notes: mpsc::Receiver<Not
 mod tests {
     use super::*;
     use serde_json::json;
-    use tollway_core::spend::{Figures, Window};
+    use tollway_core::spend::{Figures, Forecast, Window};
 
     fn view(spent: u64, threshold: Option<u32>, exhausted: bool) -> View {
         let figures = Figures { limit: Nano(100), spent: Nano(spent), exhausted, ..Figures::default() };
         let window = Window { id: "w".into(), start_ms: 0, end_ms: None };
-        View { figures, window, ledger: "l".into(), uid: "u".into(), threshold, adjustments: vec![], forecast: None }
+        View {
+            figures,
+            window,
+            ledger: "l".into(),
+            uid: "u".into(),
+            threshold,
+            adjustments: vec![],
+            forecast: Forecast::default(),
+        }
     }
 
     fn reasons(before: &View, after: &View) -> Vec<&'static str> {

@@ -4,12 +4,14 @@
 //! `status.lastAccepted` is written after a table is published and comes back later still. A spec that is broken in between must
 //! fall back to the newest accepted one, so the index keeps that itself and believes status only where it knows nothing newer.
 
+use crate::aws::mirror::{Place, claim::claimed};
 use kube::api::{ApiResource, ObjectMeta};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 pub use tollway_core::manifest::{Id, Kind};
 use tollway_core::snapshot::{Accepted, Snapshot};
+use tollway_core::table::CACHE_SECRET;
 
 /// An object as it is, whatever its form.
 #[derive(Clone, Debug)]
@@ -86,6 +88,10 @@ pub struct About {
     pub config_maps: BTreeSet<String>,
     /// Secrets likewise.
     pub secrets: BTreeSet<String>,
+    /// The place in AWS that it claims, for a CostBudget with a mirror there.
+    pub claim: Option<Place>,
+    /// It is being deleted and waits for its finalizers.
+    pub is_deleting: bool,
 }
 
 impl Index {
@@ -168,13 +174,14 @@ impl Index {
         {
             entry.last_accepted = Some(remembered);
         }
-        let about = About::read(uid, &value);
+        let mut about = About::read(uid, &value);
+        about.claim = claimed(&metadata);
+        about.is_deleting = metadata.deletion_timestamp.is_some();
+        let beside =
+            |about: &About| (about.config_maps.clone(), about.secrets.clone(), about.claim.clone(), about.is_deleting);
         let news = !same
             || before.as_ref() != space.snapshot.resources.get(&id)
-            || space
-                .about
-                .get(&id)
-                .is_none_or(|held| (&held.config_maps, &held.secrets) != (&about.config_maps, &about.secrets));
+            || space.about.get(&id).is_none_or(|held| beside(held) != beside(&about));
         space.about.insert(id, about);
         space.saw(&metadata);
         news.then_some(namespace)
@@ -208,8 +215,11 @@ impl Space {
 impl About {
     fn read(uid: String, value: &Value) -> About {
         let mut about = About { uid, status: value["status"].clone(), ..About::default() };
-        about.refer(&value["spec"]);
-        about.refer(&value["status"]["lastAccepted"]["spec"]);
+        for spec in [&value["spec"], &value["status"]["lastAccepted"]["spec"]] {
+            about.refer(spec);
+            // The one Secret that is found by a name of its own: shared answers are encrypted under it.
+            about.secrets.extend((spec["cache"]["scope"] == "Shared").then(|| CACHE_SECRET.to_owned()));
+        }
         if let Some(status) = about.status.as_object_mut() {
             status.remove("lastAccepted");
         }

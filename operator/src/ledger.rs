@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tollway_core::control::LedgerDown;
 use tollway_core::spend::ledger::DeniedReason;
-use tollway_core::spend::{Effect, convert};
+use tollway_core::spend::{Effect, Nano, Share, convert};
 use tollway_crds::budget_ledger::{BudgetLedger, BudgetRef};
 
 /// A budget, wherever it is.
@@ -151,6 +151,7 @@ impl Books {
         for key in known.iter().filter(|key| !budgets.contains_key(&key.name)) {
             let mut inner = self.inner();
             inner.views.remove(key);
+            self.metrics.budgets.forget(key);
             inner.uids.remove(key);
             drop(inner);
             push(&self.keeper(key), Input::Terms(None));
@@ -181,6 +182,12 @@ impl Books {
         keeper.is_some_and(|keeper| push(&keeper, input))
     }
 
+    /// What the instances of the endpoints that a budget covers cost so far in the window of that id, for whoever counts instance-hours: it
+    /// reduces what may be granted. The running window is that of [`Books::view`]; a sum for another one is ignored. False: say it again.
+    pub fn infrastructure(&self, namespace: &str, budget: &str, window: String, amount: Nano) -> bool {
+        self.tell(namespace, budget, Input::Infrastructure(window, amount))
+    }
+
     fn tell_all(&self, namespace: &str, input: impl Fn() -> Input) {
         for (_, keeper) in self.keepers(namespace) {
             push(&keeper, input());
@@ -197,6 +204,11 @@ impl Books {
     pub fn view(&self, namespace: &str, budget: &str) -> Option<View> {
         let key = Key { namespace: namespace.to_owned(), name: budget.to_owned() };
         self.inner().views.get(&key).cloned()
+    }
+
+    /// Where every budget stood when it was last due.
+    pub fn views(&self) -> Vec<(Key, View)> {
+        self.inner().views.iter().map(|(key, view)| (key.clone(), view.clone())).collect()
     }
 
     fn show(&self, key: &Key, view: View) {
@@ -259,6 +271,7 @@ impl Books {
         let mut inner = self.inner();
         inner.tasks.abort_all();
         inner.keepers.clear();
+        self.metrics.budgets.clear();
         for streams in inner.streams.values() {
             streams.cut_all();
         }
@@ -281,6 +294,8 @@ fn push(keeper: &mpsc::Sender<Input>, input: Input) -> bool {
 fn word(reason: DeniedReason) -> &'static str {
     match reason {
         DeniedReason::Exhausted => "exhausted",
+        DeniedReason::ShareExhausted(Share::User) => "user_exhausted",
+        DeniedReason::ShareExhausted(Share::Client) => "client_exhausted",
         DeniedReason::Contended => "contended",
         DeniedReason::Frozen => "frozen",
         DeniedReason::Unavailable => "unavailable",

@@ -1,12 +1,13 @@
 //! The operator: resources of a cluster in; tables, grants and status out.
 //!
-//! Read `reconcile.rs` for the steps, `ledger.rs` for money, `grpc.rs` for what proxies see, `term.rs` for what only a leader has.
+//! Read `reconcile.rs` for the steps, `ledger.rs` for money, `aws.rs` for AWS, `grpc.rs` for what proxies see, `term.rs` for what only a leader has.
 //!
 //! # Rights it needs
 //! | where | resources | verbs |
 //! | --- | --- | --- |
 //! | served namespaces | modelroutes, embeddingendpoints, costbudgets (tollway.dev) | get, list, watch |
 //! | served namespaces | their `/status` | patch |
+//! | served namespaces | costbudgets | patch (the finalizer of those that have a mirror in AWS) |
 //! | served namespaces | configmaps, secrets | list, watch (by name: a Role may name those that resources refer to) |
 //! | served namespaces | pods | list, watch (metadata only) |
 //! | served namespaces | events (events.k8s.io) | create, patch |
@@ -21,6 +22,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod aws;
 pub mod cli;
 pub mod dirty;
 pub mod error;

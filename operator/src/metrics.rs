@@ -1,10 +1,17 @@
-//! What the operator counted in; Prometheus text out. Labels are fixed words only, so the number of series is too.
+//! What the operator counted in; Prometheus text out. Labels are fixed words, and names of budgets up to a bound, so the number of series is bounded too.
+
+mod budgets;
+
+pub use budgets::Budgets;
 
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// Every series of the operator.
 pub struct Metrics {
     registry: Registry,
+    shared: Registry,
+    /// Where each budget stands.
+    pub budgets: Budgets,
     /// 1 while this replica leads.
     pub leader: IntGauge,
     /// Proxies with an open Watch stream.
@@ -23,7 +30,7 @@ pub struct Metrics {
     pub ledger_writes: IntCounterVec,
     /// Grants sent.
     pub grants: IntCounter,
-    /// Asks denied, by reason: exhausted, contended, frozen, unavailable.
+    /// Asks denied, by reason.
     pub denials: IntCounterVec,
     /// Grants burned.
     pub burns: IntCounter,
@@ -56,7 +63,10 @@ impl Metrics {
         let seconds = Histogram::with_opts(seconds)?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let shared = Registry::new_custom(Some("tollway".to_owned()), None)?;
         Ok(Metrics {
+            budgets: Budgets::new(&shared)?,
+            shared,
             leader: gauge("leader", "1 while this replica leads")?,
             proxies: gauge("connected_proxies", "Proxies with an open Watch stream")?,
             revision: gauge("table_revision", "Highest revision published")?,
@@ -80,7 +90,7 @@ impl Metrics {
                 "denials_total",
                 "Asks denied",
                 "reason",
-                &["exhausted", "contended", "frozen", "unavailable"],
+                &["exhausted", "user_exhausted", "client_exhausted", "contended", "frozen", "unavailable"],
             )?,
             burns: counter(
                 "burned_grants_total",
@@ -94,7 +104,9 @@ impl Metrics {
     /// The exposition format.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        for registry in [&self.registry, &self.shared] {
+            TextEncoder::new().encode(&registry.gather(), &mut out)?;
+        }
         Ok(out)
     }
 }

@@ -16,6 +16,7 @@ pub mod update_status;
 
 use crate::index::{Event, Index};
 use crate::term::Term;
+use build::{Built, Due};
 use compile::Compiled;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ pub async fn run(term: Arc<Term>, mut events: Receiver<Event>) {
             moved = term.hub.moved.take() => shown = moved,
             figures = term.books.changed.take() => shown = figures,
             seen = term.observed.changed.take() => shown = seen,
+            told = term.aws.changed.take() => shown = told,
         }
         let began = Instant::now();
         if !changed.is_empty() {
@@ -99,8 +101,9 @@ impl State {
         let Some(compiled) = self.compiled.get(namespace) else { return };
         let space = self.index.space(namespace);
         term.writer.retain(namespace, |id| space.about.contains_key(id));
-        let (documents, notes) = build::build(term, &space, compiled);
+        let Built { documents, notes, notices } = build::build(term, &space, compiled);
         documents.into_iter().for_each(|document| term.writer.want(document));
         notes.into_iter().for_each(|note| term.setting.notes.note(note));
+        notices.into_iter().for_each(|Due { key, window, notices }| term.aws.due(&key, window.as_deref(), notices));
     }
 }

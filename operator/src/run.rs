@@ -69,6 +69,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         namespace: namespace.clone(),
         watch_namespace: settings.watch_namespace.clone(),
         catalog: settings.catalog_configmap.clone(),
+        cloudwatch: settings.cloudwatch_namespace.clone(),
         metrics: metrics.clone(),
         notes,
     };

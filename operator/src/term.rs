@@ -1,5 +1,6 @@
 //! One leadership in; everything that exists only while this replica leads out: index, tables, ledgers, observations.
 
+use crate::aws::Aws;
 use crate::dirty::Dirty;
 use crate::error::{self, Error};
 use crate::events::Notes;
@@ -40,6 +41,8 @@ pub struct Setting {
     pub watch_namespace: Option<String>,
     /// ConfigMap with prices, in the operator's own namespace.
     pub catalog: Option<String>,
+    /// Namespace of CloudWatch that the figures of budgets are sent to; `None`: they are not.
+    pub cloudwatch: Option<String>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Where events go.
@@ -54,6 +57,8 @@ pub struct Term {
     pub hub: Hub,
     /// Budgets' ledgers.
     pub books: Arc<Books>,
+    /// What budgets ask of AWS.
+    pub aws: Arc<Aws>,
     /// What proxies saw.
     pub observed: Observations,
     /// ConfigMaps and Secrets that resources name.
@@ -70,12 +75,14 @@ impl Term {
     /// Reads what must be known before the first proxy is served.
     pub async fn begin(setting: Setting) -> Result<Arc<Term>, Error> {
         let floor = cluster_revision(&setting).await?;
-        let Setting { client, watches, namespace, catalog, metrics, notes, watch_namespace: _ } = setting.clone();
+        let Setting { client, watches, namespace, catalog, metrics, notes, watch_namespace: _, cloudwatch: _ } =
+            setting.clone();
         let prices = Prices::new(watches.clone(), &namespace, catalog.as_deref());
         let books = Books::open(client.clone(), watches.clone(), namespace, metrics.clone(), notes).await?;
         let term = Term {
             hub: Hub::default(),
             books,
+            aws: Aws::new(client.clone()),
             observed: Observations::default(),
             objects: Objects::new(watches),
             prices,
@@ -98,8 +105,12 @@ impl Term {
         for worker in self.writer.workers() {
             tasks.spawn(worker);
         }
+        if let Some(namespace) = self.setting.cloudwatch.clone() {
+            let books = self.books.clone();
+            tasks.spawn(self.aws.export(namespace, move || books.views()));
+        }
         // The tasks end with this function, whatever ends it.
-        let _ends = Ends(self.books.clone());
+        let _ends = Ends(self.books.clone(), self.aws.clone());
         reconcile::run(self.clone(), events).await;
     }
 
@@ -127,11 +138,12 @@ impl Term {
     }
 }
 
-struct Ends(Arc<Books>);
+struct Ends(Arc<Books>, Arc<Aws>);
 
 impl Drop for Ends {
     fn drop(&mut self) {
         self.0.close();
+        self.1.close();
     }
 }
 

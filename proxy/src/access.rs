@@ -3,6 +3,7 @@
 use crate::error::Code;
 use crate::limit;
 use crate::metrics::{Outcome, RouteMeter};
+use crate::trace::{Attributes, RequestSpan};
 use http::StatusCode;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -26,6 +27,10 @@ pub struct Entry {
     pub meter: Option<Arc<RouteMeter>>,
     /// What it took from the route's rates.
     pub limited: Option<limit::Held>,
+    /// Where the request is traced.
+    pub span: Option<RequestSpan>,
+    /// What its budgets have left.
+    pub remaining: Option<Nano>,
     /// How it ended; until said otherwise, by the client going away.
     pub outcome: Outcome,
 }
@@ -48,6 +53,8 @@ impl Entry {
             cost: None,
             meter: None,
             limited: None,
+            span: None,
+            remaining: None,
             outcome: Outcome::Disconnected,
         }
     }
@@ -61,6 +68,30 @@ impl Entry {
     }
 }
 
+impl Entry {
+    fn describe(&self, span: &mut Attributes, usage: &Usage) {
+        span.set("http.request.method", "POST");
+        span.set("http.response.status_code", u64::from(self.status.as_u16()));
+        span.set("tollway.request_id", self.id.as_str());
+        span.set("tollway.surface", self.surface);
+        span.set("tollway.stream", self.stream);
+        span.set("tollway.attempts", u64::from(self.attempts));
+        span.set("tollway.outcome", self.outcome.name());
+        for (name, value) in [
+            ("tollway.client", self.client.as_deref()),
+            ("tollway.route", self.route.as_deref()),
+            ("tollway.target", self.target.as_deref()),
+        ] {
+            if let Some(value) = value {
+                span.set(name, value);
+            }
+        }
+        span.set("tollway.input_tokens", usage.input);
+        span.set("tollway.output_tokens", usage.output);
+        span.cost(self.cost);
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(meter) = &self.meter {
@@ -69,12 +100,14 @@ impl Drop for Entry {
         let usage = self.usage.unwrap_or_default();
         // Without a usage, what was reserved stays taken, unless nothing was ever answered.
         let used = self.usage.map(|usage| usage.tokens()).or_else(|| self.outcome.is_unanswered().then_some(0));
-        if let (Some(held), Some(used)) = (&self.limited, used) {
+        if let (Some(held), Some(used)) = (self.limited.take(), used) {
             held.settle(used, Instant::now());
         }
+        let span = self.span.take();
         tracing::info!(
             target: "access",
             id = %self.id,
+            trace_id = span.as_ref().map(RequestSpan::trace_id),
             surface = self.surface,
             stream = self.stream,
             client = self.client.as_deref(),
@@ -90,5 +123,9 @@ impl Drop for Entry {
             took_ms = self.began.elapsed().as_secs_f64() * 1e3,
             "request",
         );
+        if let Some(span) = span {
+            let error = (self.outcome != Outcome::Ok).then(|| self.code.map_or(self.outcome.name(), Code::as_str));
+            span.end(|attributes| self.describe(attributes, &usage), error);
+        }
     }
 }

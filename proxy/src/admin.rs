@@ -6,6 +6,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::source::{Health, Live};
 use crate::status::{self, Process};
+use crate::store::Store;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -30,6 +31,7 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     pub ledger: Ledger,
     pub health: watch::Receiver<Health>,
+    pub store: Option<Arc<Store>>,
 }
 
 /// Answers until the process ends.
@@ -87,7 +89,9 @@ impl Admin {
 
     fn status(&self) -> status::Page {
         let live = self.live.load();
-        status::gather(&self.process, live.as_deref(), &self.metrics, &self.ledger.budgets(), &self.health.borrow())
+        let store = self.store.as_deref();
+        let budgets = self.ledger.budgets();
+        status::gather(&self.process, live.as_deref(), &self.metrics, &budgets, &self.health.borrow(), store)
     }
 
     fn metrics_text(&self) -> Response<Full<Bytes>> {

@@ -5,10 +5,11 @@ mod embed;
 pub mod failure;
 pub mod read;
 
+use crate::auth::Caller;
 use crate::chat::ChatRequest;
 use crate::dialect::Dialect;
 use crate::error::ApiError;
-use crate::ledger::Refusal;
+use crate::ledger::{Refusal, Wish};
 use crate::meter::{Metered, Money};
 use crate::metrics::Attempt;
 use crate::provider::{self, Call, Source};
@@ -16,6 +17,7 @@ use crate::source::Serving;
 use crate::stack::Proxy;
 use crate::surface::{Form, Head, Peek};
 use crate::targets::TargetState;
+use crate::trace::RequestSpan;
 use crate::upstream::Policy;
 use bytes::Bytes;
 use call::{Began, Calling, Failed};
@@ -32,6 +34,8 @@ use tollway_core::table::{Mode, Route, Target};
 pub struct Job<'a> {
     pub dialect: Dialect,
     pub id: &'a str,
+    /// Whose shares of budgets it is charged to.
+    pub caller: &'a Caller,
     pub headers: &'a HeaderMap,
     pub body: &'a Bytes,
     pub peek: &'a Peek,
@@ -42,6 +46,8 @@ pub struct Job<'a> {
     pub began: Instant,
     /// When the whole request is over.
     pub ends: Instant,
+    /// Where the request is traced.
+    pub span: Option<&'a RequestSpan>,
 }
 
 /// One target of the route that serves the request.
@@ -171,17 +177,22 @@ async fn admit(proxy: &Proxy, job: &Job<'_>, place: &Place<'_>) -> Result<(Call,
     let prepared = provider::prepare(job, route, target, u32::try_from(output).unwrap_or(u32::MAX))?;
     let slot = state.slot(target.max_concurrent).ok_or(Skip::Full)?;
     let n = u64::from(job.peek.n);
+    // No provider says how many images it was sent: they are charged as they were counted here.
+    let price = target.price.map(|price| price.with_images(prepared.shape.images));
     let worst = |price| bounds::worst_case(price, &target.bounds, &prepared.shape, output, n);
-    let worst = target.price.as_ref().map_or(Nano::ZERO, worst);
+    let worst = price.as_ref().map_or(Nano::ZERO, worst);
     let is_free = target.price.is_some_and(|price| price.is_free());
     let model = provider::model(target, &job.peek.model);
-    let reservation =
-        proxy.ledger.reserve(&route.budgets, table, worst, is_free, model).await.map_err(Skip::Refused)?;
+    let Caller { client, user } = job.caller;
+    let (user, client) = (user.as_deref(), client.as_deref());
+    let wish = Wish { budgets: &route.budgets, table, worst, is_free, model, user, client };
+    let reservation = proxy.ledger.reserve(&wish).await.map_err(Skip::Refused)?;
     let now = Instant::now();
     let Some(permit) = state.admit(now, probe_timeout) else {
         reservation.release();
         return Err(Skip::CircuitOpen);
     };
     let circuit = (permit, route.circuit_breaker.clone());
-    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, target.price), now)))
+    let span = job.span.map(RequestSpan::attempt);
+    Ok((prepared.call, Metered::new(state, circuit, slot, (reservation, worst, price), span, now)))
 }

@@ -1,9 +1,10 @@
-//! The response body that clients get: nothing, bytes, or a relayed stream; polled by the server, without a task or channel of its own.
+//! The response body that clients get: nothing, bytes, a relayed stream or lines of vectors; polled by the server, without a task or channel of its own.
 
 mod relay;
 
 pub use relay::{KEEP_ALIVE, Pace, Relay, Running};
 
+use crate::embed::Lines;
 use crate::server::Busy;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -23,6 +24,7 @@ pub struct Body {
 enum Content {
     Bytes(Bytes),
     Stream(Box<Relay>),
+    Lines(Box<Lines>),
 }
 
 impl Body {
@@ -34,6 +36,11 @@ impl Body {
     #[must_use]
     pub fn stream(relay: Relay) -> Self {
         Self { content: Content::Stream(Box::new(relay)), busy: None }
+    }
+
+    #[must_use]
+    pub const fn lines(lines: Box<Lines>) -> Self {
+        Self { content: Content::Lines(lines), busy: None }
     }
 
     /// The same body, keeping the connection busy while it lasts.
@@ -56,6 +63,7 @@ impl http_body::Body for Body {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Stream(relay) => relay.poll_next(cx).map(|next| next.map(Ok)),
+            Content::Lines(lines) => lines.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -66,7 +74,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Stream(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Lines(_) => SizeHint::default(),
         }
     }
 }

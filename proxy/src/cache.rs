@@ -1,8 +1,15 @@
-//! A request in, the answer that exactly the same request of the same caller got before out; in memory, with an end to both size and age.
+//! A request in, the answer that exactly the same request of the same caller got before out; from memory, with an end to both size and age,
+//! and where the route says so from what another proxy kept.
 //!
 //! # What is the same
 //! The route with everything in it (targets, parameters, bundle), the rule, the dialect and path, every byte of the body, vendors' own
 //! headers, and who asks. So an answer never crosses a namespace, a client or a user, and a change of the route starts anew.
+
+mod shared;
+mod vault;
+
+pub use shared::Shared;
+pub use vault::{Vault, key};
 
 use crate::auth::Caller;
 use bytes::Bytes;
@@ -48,12 +55,20 @@ pub struct Sameness<'a> {
     pub body: &'a [u8],
 }
 
+/// Who had an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Memory,
+    Shared,
+}
+
 /// Where the answer to one request belongs.
 #[derive(Debug)]
 pub struct Place {
     answers: Answers,
     key: String,
     age: Duration,
+    shared: Option<Shared>,
     /// The client takes an answer that was given before.
     reads: bool,
 }
@@ -88,7 +103,13 @@ impl Answers {
 
     /// The place of an answer; `None` when the client wants nothing of it kept.
     #[must_use]
-    pub fn place(&self, age: Duration, headers: &HeaderMap, same: &Sameness<'_>) -> Option<Place> {
+    pub fn place(
+        &self,
+        age: Duration,
+        shared: Option<&Shared>,
+        headers: &HeaderMap,
+        same: &Sameness<'_>,
+    ) -> Option<Place> {
         let said = |wanted: &str| {
             let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
             values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(wanted))
@@ -97,7 +118,7 @@ impl Answers {
             return None;
         }
         let reads = !said("no-cache") && !said("max-age=0");
-        Some(Place { answers: self.clone(), key: same.key(headers), age, reads })
+        Some(Place { answers: self.clone(), key: same.key(headers), age, shared: shared.cloned(), reads })
     }
 }
 
@@ -128,17 +149,28 @@ impl Sameness<'_> {
 }
 
 impl Place {
-    /// The answer that was given before.
-    #[must_use]
-    pub fn get(&self) -> Option<Arc<Kept>> {
-        self.answers.0.get(&self.key).filter(|_| self.reads)
+    /// The answer that was given before, by this proxy or by another one.
+    pub async fn get(&self) -> Option<(Arc<Kept>, From)> {
+        if !self.reads {
+            return None;
+        }
+        if let Some(kept) = self.answers.0.get(&self.key) {
+            return Some((kept, From::Memory));
+        }
+        let kept = Arc::new(self.shared.as_ref()?.get(&self.key, self.age).await?);
+        self.answers.0.insert(self.key.clone(), Arc::clone(&kept));
+        Some((kept, From::Shared))
     }
 
     /// Keeps a complete answer.
     pub fn keep(self, body: &Bytes, target: &str) {
         if body.len() <= LARGEST {
             // A copy: the bytes may be a small part of a large buffer.
-            let kept = Kept { body: Bytes::copy_from_slice(body), target: target.to_owned(), age: self.age };
+            let body = Bytes::copy_from_slice(body);
+            if let Some(shared) = self.shared {
+                shared.keep(&self.key, body.clone(), target, self.age);
+            }
+            let kept = Kept { body, target: target.to_owned(), age: self.age };
             self.answers.0.insert(self.key, Arc::new(kept));
         }
     }

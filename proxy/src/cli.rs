@@ -6,12 +6,18 @@ mod table;
 
 use crate::run::{self, Settings, Source};
 use crate::server::TlsFiles;
+use crate::store::Address;
 use anyhow::{Context, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::convert::Infallible;
+use std::fmt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 /// Routes model traffic and keeps its cost under a hard cap.
@@ -33,7 +39,7 @@ enum Command {
     Standalone(Box<StandaloneArgs>),
     /// Show what a running proxy serves, what it saw and what its budgets have left.
     Status(status::StatusArgs),
-    /// List the prices shipped with this version, in USD per million tokens.
+    /// List the prices shipped with this version: models in USD per million tokens, SageMaker instances in USD an hour.
     Prices(prices::PricesArgs),
 }
 
@@ -88,7 +94,15 @@ struct ServeArgs {
     /// Bytes of memory for the answers of routes with a cache.
     #[arg(long, env = "TOLLWAY_CACHE_SIZE", value_name = "BYTES", default_value_t = crate::cache::CAPACITY)]
     cache_size: u64,
-    /// Worker threads. Default: the cores of this machine, 4 at most.
+    /// The Redis or Valkey that limits with scope Global and answers with scope Shared are kept in, the same for every proxy:
+    /// redis://[user:password@]host[:port][/database], or rediss:// for TLS. A secret: it is neither logged nor shown. Other
+    /// users of this machine can read arguments, so prefer the variable.
+    #[arg(long, env = "TOLLWAY_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis_url: Option<RedisUrl>,
+    /// How long a reply of Redis may take, in milliseconds. A request goes on without one after that.
+    #[arg(long, env = "TOLLWAY_REDIS_TIMEOUT", value_name = "MILLISECONDS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    redis_timeout: u64,
+    /// Threads that serve connections. Default: the cores of this machine, 4 at most.
     #[arg(long, env = "TOLLWAY_THREADS", value_name = "COUNT")]
     threads: Option<NonZeroUsize>,
     /// What is logged: error, warn, info, debug or trace, or per module as in info,tollway_proxy::ledger=debug.
@@ -97,6 +111,24 @@ struct ServeArgs {
     /// How log lines look.
     #[arg(long, env = "TOLLWAY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
+}
+
+/// The text of `--redis-url`, checked later: what clap finds wrong it repeats.
+#[derive(Clone)]
+struct RedisUrl(String);
+
+impl FromStr for RedisUrl {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl")
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -140,7 +172,19 @@ fn serve_standalone(args: StandaloneArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let ServeArgs { listen, admin, tls_cert, tls_key, max_body, cache_size, threads, log, log_format } = args;
+    let ServeArgs {
+        listen,
+        admin,
+        tls_cert,
+        tls_key,
+        max_body,
+        cache_size,
+        redis_url,
+        redis_timeout,
+        threads,
+        log,
+        log_format,
+    } = args;
     start_log(log, *log_format)?;
     let tls = tls_cert.clone().zip(tls_key.clone()).map(|(cert, key)| TlsFiles { cert, key });
     ensure!(
@@ -148,6 +192,7 @@ fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result
         "--listen {listen} can be reached from other machines, and without TLS it would carry keys and prompts in the clear: \
          give --tls-cert and --tls-key, or listen on 127.0.0.1"
     );
+    let address = redis_address(redis_url.as_ref())?;
     let settings = Settings {
         source,
         state_dir,
@@ -156,16 +201,38 @@ fn start(source: Source, state_dir: PathBuf, args: &ServeArgs) -> anyhow::Result
         tls,
         max_body: *max_body,
         cache_size: *cache_size,
+        threads: threads.unwrap_or_else(default_threads),
+        redis: address.map(|address| (address, Duration::from_millis(*redis_timeout))),
     };
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    raise_file_limit();
+    // What serves has threads of its own; this one follows the source, keeps the ledger and answers the admin port.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.map_or(cores.min(4), NonZeroUsize::get))
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("the runtime did not start")?;
     let code = runtime.block_on(run::run(settings))?;
     runtime.shutdown_background();
     Ok(code)
+}
+
+fn default_threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(NonZeroUsize::MIN.saturating_add(3))
+}
+
+/// A stream takes two descriptors, and many systems start programs with room for 1,024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, limit = limit.current, "the limit on open files stays: each stream takes two");
+    }
+}
+
+/// A variable that is set to nothing is not set.
+fn redis_address(url: Option<&RedisUrl>) -> anyhow::Result<Option<Address>> {
+    let url = url.filter(|url| !url.0.is_empty());
+    Ok(url.map(|url| Address::parse(&url.0)).transpose()?)
 }
 
 fn start_log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
@@ -218,6 +285,16 @@ mod tests {
         let StandaloneArgs { folder, serve, .. } = *args;
         let error = start(Source::Folder(folder), PathBuf::from("/nonexistent"), &serve).unwrap_err().to_string();
         assert!(error.contains("other machines"), "{error}");
+    }
+
+    #[test]
+    fn an_address_of_redis_is_never_repeated() {
+        let cli = Cli::parse_from(["tollway-proxy", "standalone", "/tmp", "--redis-url", "http://:pa55word@host"]);
+        assert!(!format!("{cli:?}").contains("pa55word"));
+        let Command::Standalone(args) = cli.command else { panic!("standalone was parsed as something else") };
+        let error = format!("{:?}", redis_address(args.serve.redis_url.as_ref()).unwrap_err());
+        assert!(error.contains("--redis-url") && !error.contains("pa55word"), "{error}");
+        assert!(redis_address(Some(&RedisUrl(String::new()))).unwrap().is_none(), "set to nothing is not set");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::ApiError;
 use crate::surface::bedrock::{self, Api};
-use crate::surface::{Form, Head, Peek, Renderer, anthropic, embeddings, openai, responses};
+use crate::surface::{Form, Head, Peek, Renderer, anthropic, embeddings, openai, responses, sagemaker};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -16,6 +16,7 @@ pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollway-attempts");
 pub const COST: HeaderName = HeaderName::from_static("x-tollway-cost-usd");
 pub const CACHE: HeaderName = HeaderName::from_static("x-tollway-cache");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-tollway-request-id");
+pub const REMAINING: HeaderName = HeaderName::from_static("x-tollway-budget-remaining-usd");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A vendor's way of speaking.
@@ -28,6 +29,8 @@ pub enum Dialect {
     Responses,
     /// One of the Bedrock runtime's two ways.
     Bedrock(Api),
+    /// The SageMaker runtime's InvokeEndpoint, which embeds and nothing else.
+    SageMaker,
 }
 
 impl Dialect {
@@ -39,6 +42,7 @@ impl Dialect {
             Self::Anthropic => "anthropic",
             Self::Responses => "responses",
             Self::Bedrock(_) => "bedrock",
+            Self::SageMaker => "sagemaker",
         }
     }
 
@@ -49,7 +53,7 @@ impl Dialect {
             Self::OpenAi => "chatcmpl-",
             Self::Anthropic => "msg_",
             Self::Responses => "resp_",
-            Self::Bedrock(_) => "",
+            Self::Bedrock(_) | Self::SageMaker => "",
         }
     }
 
@@ -59,7 +63,7 @@ impl Dialect {
         match self {
             Self::OpenAi | Self::Anthropic | Self::Responses if stream => "text/event-stream",
             Self::Bedrock(_) if stream => "application/vnd.amazon.eventstream",
-            Self::OpenAi | Self::Anthropic | Self::Responses | Self::Bedrock(_) => "application/json",
+            _ => "application/json",
         }
     }
 
@@ -74,6 +78,7 @@ impl Dialect {
             Self::Anthropic => anthropic::peek(body),
             Self::Responses => responses::peek(body),
             Self::Bedrock(_) => bedrock::peek(path, body),
+            Self::SageMaker => sagemaker::peek(path, body),
         }
     }
 
@@ -88,6 +93,7 @@ impl Dialect {
             // Its answers repeat the request, which this text is no part of: it goes into what was read.
             Self::Responses => Ok(body.clone()),
             Self::Bedrock(Api::Converse) => Ok(bedrock::prepend(body, prompt)),
+            Self::SageMaker => Ok(body.clone()),
             Self::Bedrock(Api::Invoke) => Err(ApiError::invalid(
                 "this route puts text of its own before the conversation, which InvokeModel has no place for: use Converse",
             )),
@@ -107,6 +113,7 @@ impl Dialect {
                 _ => Err(ApiError::invalid("this is no responses request")),
             },
             Self::Bedrock(_) => bedrock::parse(body, peek),
+            Self::SageMaker => Err(ApiError::invalid("this is no conversation")),
         }
     }
 
@@ -114,7 +121,7 @@ impl Dialect {
     #[must_use]
     pub fn render(self, response: &ChatResponse, head: &Head, peek: &Peek) -> Bytes {
         match self {
-            Self::OpenAi => openai::render(response, head),
+            Self::OpenAi | Self::SageMaker => openai::render(response, head),
             Self::Anthropic => anthropic::render(response, head),
             Self::Responses => responses::render(response, head, &echo(peek)),
             Self::Bedrock(_) => bedrock::render(response, head),
@@ -125,7 +132,9 @@ impl Dialect {
     #[must_use]
     pub fn renderer(self, head: Head, peek: &Peek) -> Renderer {
         match self {
-            Self::OpenAi => Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage)),
+            Self::OpenAi | Self::SageMaker => {
+                Renderer::OpenAi(openai::StreamRenderer::new(head, peek.include_usage))
+            }
             Self::Anthropic => Renderer::Anthropic(anthropic::StreamRenderer::new(head)),
             Self::Responses => Renderer::Responses(Box::new(responses::StreamRenderer::new(head, echo(peek)))),
             Self::Bedrock(_) => Renderer::Bedrock(bedrock::StreamRenderer::new(head.began)),
@@ -138,6 +147,7 @@ impl Dialect {
         match self {
             Self::OpenAi | Self::Anthropic | Self::Responses => error.status,
             Self::Bedrock(_) => bedrock::status(error),
+            Self::SageMaker => sagemaker::status(error),
         }
     }
 
@@ -148,6 +158,7 @@ impl Dialect {
             Self::OpenAi | Self::Responses => openai::render_error(error),
             Self::Anthropic => anthropic::render_error(error),
             Self::Bedrock(_) => bedrock::render_error(error),
+            Self::SageMaker => sagemaker::render_error(error),
         }
     }
 
@@ -155,7 +166,7 @@ impl Dialect {
     #[must_use]
     pub fn stream_error(self, error: &ApiError, events: u64) -> Bytes {
         match self {
-            Self::OpenAi => openai::render_stream_error(error),
+            Self::OpenAi | Self::SageMaker => openai::render_stream_error(error),
             Self::Anthropic => anthropic::render_stream_error(error),
             Self::Responses => responses::render_stream_error(error, events),
             Self::Bedrock(_) => bedrock::render_stream_error(error),
@@ -168,7 +179,7 @@ impl Dialect {
         match self {
             Self::OpenAi | Self::Responses => Some(Bytes::from_static(b": keep-alive\n\n")),
             Self::Anthropic => Some(Bytes::from_static(b"event: ping\ndata: {\"type\": \"ping\"}\n\n")),
-            Self::Bedrock(_) => None,
+            Self::Bedrock(_) | Self::SageMaker => None,
         }
     }
 
@@ -181,7 +192,7 @@ impl Dialect {
     /// Headers of an answer that its clients read.
     pub fn introduce(self, headers: &mut HeaderMap, id: &str, stream: bool, usage: Option<&Usage>) {
         match self {
-            Self::OpenAi | Self::Responses => {}
+            Self::OpenAi | Self::Responses | Self::SageMaker => {}
             // The package shows it with every answer.
             Self::Anthropic => _ = HeaderValue::from_str(id).map(|id| headers.insert("request-id", id)),
             Self::Bedrock(api) => bedrock::introduce(headers, api, id, stream, usage),
@@ -208,6 +219,7 @@ pub fn explain(headers: &mut HeaderMap, error: &ApiError, dialect: Dialect) {
     match dialect {
         Dialect::OpenAi | Dialect::Anthropic | Dialect::Responses => {}
         Dialect::Bedrock(_) => bedrock::explain(headers, error),
+        Dialect::SageMaker => sagemaker::explain(headers, error),
     }
     if error.is_final() {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -1,16 +1,18 @@
 //! What tests of the request path stand on: routes and tables at their defaults, an upstream that misbehaves on request, a running proxy.
 
+mod redis_server;
 mod running;
 mod upstream;
 
+pub use redis_server::Redis;
 pub use running::{Running, read};
 pub use upstream::{Act, Upstream, completion, stream};
 
 use std::collections::BTreeMap;
 use tollway_core::spend::{Nano, Price};
 use tollway_core::table::{
-    Bounds, Budget, CircuitBreaker, Defaults, Mode, OnExhausted, OpenAi, Period, Provider, Retry, Route, Rule,
-    Simulated, Table, Target, Timeouts, Weighted,
+    Batching, Bounds, Budget, CircuitBreaker, Defaults, Embedder, Embedding, OpenAi, Pooling, Preprocess, Provider, Retry,
+    Route, Rule, Simulated, Source, Table, Target, Timeouts, Weighted,
 };
 
 /// A route over `targets`: the first of `order` gets every request, the others are its fallbacks.
@@ -51,7 +53,7 @@ pub fn table(route: Route) -> Table {
         namespace: "team".to_owned(),
         models: BTreeMap::from([("assistant".to_owned(), "assistant".to_owned())]),
         routes: BTreeMap::from([("assistant".to_owned(), route)]),
-        budgets: BTreeMap::new(),
+        ..Table::default()
     }
 }
 
@@ -87,11 +89,43 @@ pub fn priced(target: Target) -> Target {
 
 /// A budget that never renews.
 pub fn budget(dollars: u64) -> Budget {
-    Budget {
-        limit: Nano(dollars * 1_000_000_000),
-        period: Period::Once,
-        time_zone: "UTC".to_owned(),
-        mode: Mode::Enforce,
-        on_exhausted: OnExhausted::Block,
+    Budget { limit: Nano(dollars * 1_000_000_000), ..Budget::default() }
+}
+
+/// An endpoint for vectors of two numbers, at OpenAI-compatible servers; batches of four at most, which do not wait.
+pub fn embedding(upstreams: &[&str]) -> Embedding {
+    let source = |(at, base): (usize, &&str)| {
+        let base_url = format!("{base}/v1");
+        let openai = OpenAi { base_url, model: Some("bge".to_owned()), api_key: None, loopback: true };
+        Source { name: format!("source-{at}"), embedder: Embedder::OpenAi(openai) }
+    };
+    let route = route(BTreeMap::new(), vec![]);
+    Embedding {
+        requires: vec![],
+        model: "bge".to_owned(),
+        dimensions: 2,
+        normalize: None,
+        pooling: Pooling::None,
+        max_tokens: None,
+        preprocess: Preprocess::default(),
+        sources: upstreams.iter().enumerate().map(source).collect(),
+        batching: Batching { max_items: 4, max_wait_ms: 0, max_concurrent: 8 },
+        cache: None,
+        price: Price::default(),
+        bounds: Bounds { per_request: 16, ..tollway_core::spend::catalog::UNKNOWN },
+        retry: route.retry,
+        circuit_breaker: route.circuit_breaker,
+        timeouts: route.timeouts,
+        budgets: vec![],
+    }
+}
+
+/// A table that serves an endpoint as `vectors`.
+pub fn embeds(endpoint: Embedding) -> Table {
+    Table {
+        namespace: "team".to_owned(),
+        models: BTreeMap::from([(endpoint.model.clone(), Embedding::place("vectors"))]),
+        embeddings: BTreeMap::from([("vectors".to_owned(), endpoint)]),
+        ..Table::default()
     }
 }

@@ -10,16 +10,17 @@ pub mod standalone;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::BudgetView;
+pub use accounts::{BudgetView, Wish};
 
-use accounts::{Accounts, Verdict};
+use crate::error::Code;
+use accounts::{Accounts, Placed, Verdict};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tollway_core::spend::purse::WAIT_MS;
-use tollway_core::spend::{Charge, Nano, Ticket};
-use tollway_core::table::Table;
+use tollway_core::spend::purse::{State, WAIT_MS};
+use tollway_core::spend::{Charge, Nano, Share};
+use tollway_core::table::{Reached, Table};
 
 /// Why an attempt may not be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,16 @@ pub enum Refusal {
         "budget {budget:?} cannot carry this request: at most {fits} USD still fits; ask for fewer max tokens, or raise the budget's limit"
     )]
     Exceeded { budget: String, fits: Nano },
+    /// The budget could, and the share of this request's user or client cannot.
+    #[error(
+        "the {} of budget {budget:?} cannot carry this request: at most {fits} USD of it still fit; ask for fewer max tokens, or raise the budget's {}", own(*.share).0, own(*.share).1
+    )]
+    ShareExceeded { budget: String, share: Option<Share>, fits: Nano },
+    /// More users at once than can be counted.
+    #[error(
+        "budget {budget:?} counts each user's share, and too many users spend through this proxy at once; try again"
+    )]
+    Crowded { budget: String },
     /// Nobody who may grant is reachable, and no grant is held.
     #[error("budget {budget:?} cannot be checked just now: no ledger answered; try again")]
     Unavailable { budget: String },
@@ -40,6 +51,28 @@ pub enum Refusal {
         "budget {budget:?} denies model {model:?}: it used more than its computed bound; an administrator must add a `resume` adjustment"
     )]
     ModelDenied { budget: String, model: String },
+}
+
+/// Whose share it is, and the field that sets it.
+const fn own(share: Option<Share>) -> (&'static str, &'static str) {
+    match share {
+        Some(Share::User) => ("user's share", "perUser"),
+        Some(Share::Client) => ("client's share", "perClient"),
+        None => ("user's share or the client's share", "perUser or perClient"),
+    }
+}
+
+impl Refusal {
+    /// The code that clients read.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Exceeded { .. } | Self::ShareExceeded { .. } | Self::Frozen { .. } | Self::ModelDenied { .. } => {
+                Code::BudgetExceeded
+            }
+            Self::Unavailable { .. } | Self::Crowded { .. } => Code::BudgetUnavailable,
+        }
+    }
 }
 
 /// Every budget's purse of this process.
@@ -65,7 +98,7 @@ struct Shared {
 #[must_use = "a reservation is settled, released, or charged in full when dropped"]
 pub struct Reservation {
     shared: Arc<Shared>,
-    tickets: Vec<(Arc<str>, Ticket)>,
+    tickets: Vec<Placed>,
     worst: Nano,
     model: String,
 }
@@ -84,26 +117,20 @@ impl Ledger {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Holds `worst` in all of `budgets` or in none. Returns at once when held grants carry it, else waits up to 2 s for a larger grant.
+    /// Holds the worst case in all of the budgets or in none. Returns at once when held grants carry it, else waits up to 2 s for a larger grant.
     ///
     /// # Errors
     /// The budget that refused, and why.
-    pub async fn reserve(
-        &self,
-        budgets: &[String],
-        table: &Table,
-        worst: Nano,
-        target_is_free: bool,
-        model: &str,
-    ) -> Result<Reservation, Refusal> {
+    pub async fn reserve(&self, wish: &Wish<'_>) -> Result<Reservation, Refusal> {
+        let Wish { worst, model, .. } = *wish;
         let held = |tickets| Reservation { shared: Arc::clone(&self.shared), tickets, worst, model: model.to_owned() };
-        let verdict = || self.accounts().reserve(now_ms(), budgets, table, worst, target_is_free, model);
+        let verdict = || self.accounts().reserve(now_ms(), wish);
         // Made before the first look, so that no change after it is missed.
         let changed = self.shared.changed.notified();
-        let short = match verdict() {
+        let (short, whose) = match verdict() {
             Verdict::Reserved(tickets) => return Ok(held(tickets)),
             Verdict::Refused(refusal) => return Err(refusal),
-            Verdict::Wait { budget } => budget,
+            Verdict::Wait { budget, subject } => (budget, subject),
         };
         if !self.shared.reachable.load(Ordering::Relaxed) {
             return Err(Refusal::Unavailable { budget: short });
@@ -123,7 +150,23 @@ impl Ledger {
             }
         };
         let most = Duration::from_millis(WAIT_MS.unsigned_abs());
-        tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(now_ms(), &short)))
+        tokio::time::timeout(most, wait).await.unwrap_or_else(|_| Err(self.accounts().in_vain(now_ms(), &short, whose)))
+    }
+
+    /// What the thresholds of each budget come to at what was last said of it: kept while nobody is there to say more, until the
+    /// window ends. Only budgets that have any are listed.
+    #[must_use]
+    pub fn reached<'t>(&self, budgets: &[String], table: &'t Table) -> Vec<(&'t str, Reached<'t>)> {
+        let acting = budgets.iter().filter_map(|name| table.budgets.get_key_value(name));
+        let acting = acting.filter(|(_, budget)| !budget.thresholds.is_empty());
+        let percent = |name: &str| self.accounts().told(now_ms(), name).map(State::percent);
+        acting.filter_map(|(name, budget)| Some((name.as_str(), budget.reached(percent(name)?)))).collect()
+    }
+
+    /// The least that is left in any of these budgets, as far as this proxy was told; `None`: it was told of none.
+    #[must_use]
+    pub fn remaining(&self, budgets: &[String]) -> Option<Nano> {
+        if budgets.is_empty() { None } else { self.accounts().remaining(now_ms(), budgets) }
     }
 
     /// Where every budget stands, as far as this proxy knows.
@@ -146,6 +189,11 @@ impl Reservation {
     /// The provider never said what was used: charge the worst case, marked estimated.
     pub fn settle_in_full(mut self) {
         self.in_full();
+    }
+
+    /// A part of it is what the provider said, a part its bound: charge both, marked estimated.
+    pub fn settle_estimated(mut self, actual: Nano) {
+        self.end(&Charge { actual, estimated: true, bound_exceeded: None });
     }
 
     /// Nothing was sent, or a complete HTTP error came back before any stream: charge nothing.

@@ -12,6 +12,7 @@ pub mod circuit;
 pub mod cli;
 pub mod dialect;
 pub mod durable;
+pub mod embed;
 pub mod error;
 pub mod ledger;
 pub mod limit;
@@ -27,8 +28,10 @@ pub mod server;
 pub mod source;
 pub mod stack;
 pub mod status;
+pub mod store;
 pub mod surface;
 pub mod targets;
+pub mod trace;
 pub mod upstream;
 
 #[cfg(test)]

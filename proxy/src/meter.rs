@@ -4,6 +4,8 @@ use crate::circuit::Permit;
 use crate::ledger::Reservation;
 use crate::metrics::Attempt;
 use crate::targets::{Slot, TargetState};
+use crate::trace::{self, AttemptSpan};
+use http::HeaderValue;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tollway_core::spend::{Nano, Price, Usage};
@@ -26,6 +28,8 @@ pub struct Metered {
     held: Option<Held>,
     state: Arc<TargetState>,
     began: Instant,
+    first_byte: Option<Instant>,
+    span: Option<AttemptSpan>,
     sent: bool,
 }
 
@@ -46,10 +50,17 @@ impl Metered {
         (permit, breaker): (Permit, CircuitBreaker),
         slot: Slot,
         (reservation, worst, price): (Reservation, Nano, Option<Price>),
+        span: Option<AttemptSpan>,
         now: Instant,
     ) -> Self {
         let held = Held { reservation, worst, price, permit, breaker, _slot: slot };
-        Self { held: Some(held), state: Arc::clone(state), began: now, sent: false }
+        Self { held: Some(held), state: Arc::clone(state), began: now, first_byte: None, span, sent: false }
+    }
+
+    /// What ties the target's own spans to this attempt's.
+    #[must_use]
+    pub fn trace_header(&self) -> Option<HeaderValue> {
+        self.span.as_ref().map(AttemptSpan::header)
     }
 
     /// From here on the provider may have begun to work.
@@ -58,7 +69,8 @@ impl Metered {
     }
 
     /// The answer began: a probe has shown that the target is back.
-    pub fn first_byte(&self, now: Instant) {
+    pub fn first_byte(&mut self, now: Instant) {
+        self.first_byte = Some(now);
         self.state.meter.first_token(now - self.began);
         if let Some(held) = self.held.as_ref().filter(|held| held.permit.is_probe()) {
             self.state.succeeded(&held.permit, now);
@@ -102,7 +114,19 @@ impl Metered {
             }
         };
         self.state.meter.cost(charged, money == Money::InFull);
-        price.map(|_| charged)
+        let charged = price.map(|_| charged);
+        let usage = if let Money::Used(usage) = money { Some(usage) } else { None };
+        let first = self.first_byte.map(|at| at - self.began);
+        if let (Some(usage), Some(at), Attempt::Ok) = (&usage, self.first_byte, outcome) {
+            self.state.meter.per_token(now - at, usage.output);
+        }
+        if let Some(span) = self.span.take() {
+            let [route, target, operation, provider, model] = self.state.meter.labels();
+            let of = trace::Target { route, target, operation, provider, model };
+            let error = (outcome != Attempt::Ok).then(|| outcome.name());
+            span.end(of, usage.as_ref(), charged, first, error);
+        }
+        charged
     }
 }
 

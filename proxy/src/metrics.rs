@@ -7,16 +7,19 @@
 
 mod meter;
 mod moment;
+mod store;
 mod vectors;
 
 pub use meter::{RouteMeter, TargetMeter};
+pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
 use crate::source::Serving;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tollway_core::control::TargetObservation;
-use tollway_core::table::{Table, Target};
+use meter::Meaning;
+use tollway_core::table::{Embedding, Source, Table, Target};
 use vectors::Vectors;
 
 /// Series of this process at most, process and build series apart.
@@ -44,6 +47,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::OUTCOMES[self as usize]
+    }
+
     /// An error went out and no answer of a target.
     #[must_use]
     pub const fn is_unanswered(self) -> bool {
@@ -71,6 +80,24 @@ pub enum Attempt {
     Cancelled,
 }
 
+impl Attempt {
+    /// As metrics and spans call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        meter::ATTEMPTS[self as usize]
+    }
+}
+
+/// Whether an answer was at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Miss,
+    /// In this proxy.
+    Hit,
+    /// In Redis.
+    SharedHit,
+}
+
 /// State of a target's circuit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Circuit {
@@ -96,6 +123,20 @@ impl Metrics {
         Ok(Arc::new(Self { vectors, routes: Mutex::default(), targets: Mutex::default() }))
     }
 
+    /// Where spans are counted.
+    #[must_use]
+    pub fn spans(&self) -> &prometheus::IntCounterVec {
+        &self.vectors.spans
+    }
+
+    /// The handle of Redis; for the one store of a process.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn store(&self) -> Result<StoreMeter, prometheus::Error> {
+        StoreMeter::new(&self.vectors, &self.vectors.registry)
+    }
+
     /// The handle of one route; the same one each time while the route exists.
     pub fn route(&self, route: &str) -> Arc<RouteMeter> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,10 +146,19 @@ impl Metrics {
 
     /// The handle of one target; the same one each time while the target exists and means the same model.
     pub fn target(&self, route: &str, name: &str, target: &Target) -> Arc<TargetMeter> {
+        self.meter(route, name, Meaning::of_target(target))
+    }
+
+    /// The handle of one source of an embedding endpoint, whose place is its route.
+    pub fn source(&self, place: &str, config: &Embedding, source: &Source) -> Arc<TargetMeter> {
+        self.meter(place, &source.name, Meaning::of_source(config, source))
+    }
+
+    fn meter(&self, route: &str, name: &str, meaning: Meaning<'_>) -> Arc<TargetMeter> {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(TargetMeter::new(&self.vectors, route, name, target));
+        let made = || Arc::new(TargetMeter::new(&self.vectors, route, name, meaning));
         let held = targets.entry((route.to_owned(), name.to_owned())).or_insert_with(made);
-        if !held.means(target) {
+        if !held.means(meaning) {
             held.forget();
             *held = made();
         }
@@ -118,10 +168,14 @@ impl Metrics {
     /// Forgets routes and targets that the table no longer has, with their series.
     pub fn retain(&self, table: &Table) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = routes.extract_if(.., |name, _| !table.routes.contains_key(name));
+        let embeds = |place: &str| Embedding::named(place).and_then(|name| table.embeddings.get(name));
+        let gone = routes.extract_if(.., |name, _| !table.routes.contains_key(name) && embeds(name).is_none());
         gone.for_each(|(_, meter)| meter.forget());
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |route: &str, name: &str| table.routes.get(route).is_some_and(|r| r.targets.contains_key(name));
+        let known = |route: &str, name: &str| match embeds(route) {
+            Some(endpoint) => endpoint.sources.iter().any(|source| source.name == name),
+            None => table.routes.get(route).is_some_and(|r| r.targets.contains_key(name)),
+        };
         let gone = targets.extract_if(.., |(route, name), _| !known(route, name));
         gone.for_each(|(_, meter)| meter.forget());
     }

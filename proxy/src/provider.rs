@@ -1,12 +1,17 @@
 //! What speaks at the other end: a target and a request in, one attempt ready to go out; its answer in, steps for the client out.
 
+pub mod agent_core;
 mod answer;
 pub mod anthropic;
 pub mod bedrock;
 mod names;
 pub mod openai;
 pub mod passed;
+pub mod prompt;
+pub mod sagemaker;
+pub mod signed;
 pub mod simulated;
+mod text;
 pub mod translated;
 
 pub use names::ToolNames;
@@ -16,8 +21,10 @@ use crate::chat::{Size, StreamEvent, UpstreamError};
 use crate::surface::Form;
 use crate::surface::bedrock::Api;
 use crate::upstream::Policy;
+use bedrock::{TextFamily, TextRequest};
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Full;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -41,6 +48,8 @@ pub enum Call {
     Native { api: Api, headers: HeaderMap, body: Bytes },
     /// Over the network, signed just before.
     Converse { body: Bytes, names: ToolNames },
+    /// Over the network, signed just before, and translated both ways.
+    Signed(Box<signed::Signed>),
     /// Over the network, signed just before: as many calls as it takes.
     Embed { bodies: Vec<Bytes>, texts: usize, base64: bool },
     /// In here.
@@ -71,12 +80,39 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Target, output: u32) -> Re
         Provider::OpenAi(openai) => openai::prepare(job, route, openai, output),
         Provider::Anthropic(anthropic) => anthropic::prepare(job, route, anthropic, output),
         Provider::Simulated(simulated) => simulated::prepare(job, target, simulated, output),
-        Provider::Bedrock(bedrock) => match &job.peek.form {
-            Form::Embeddings(request) => bedrock::embed(job, bedrock, request),
-            Form::Converse(_) | Form::Invoke(_) => bedrock::prepare(job, route, bedrock, output),
-            Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) => converse(job, route, bedrock, output),
+        Provider::SageMaker(sagemaker) => sagemaker::prepare(job, route, sagemaker, output),
+        Provider::AgentCore(agent) => agent_core::prepare(job, agent, output),
+        Provider::Bedrock(bedrock) => match (&job.peek.form, TextFamily::of(bedrock.known_as())) {
+            (Form::Invocation, _) => Err(Skip::NotHere),
+            (Form::Embeddings(request), _) => bedrock::embed(job, bedrock, request),
+            (Form::Invoke(_), _) | (Form::Converse(_), None) => bedrock::prepare(job, route, bedrock, output),
+            (_, Some(family)) => text_model(job, route, bedrock, family, output),
+            (Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_), None) => {
+                converse(job, route, bedrock, output)
+            }
         },
     }
+}
+
+/// A Bedrock model with a body of its own.
+fn text_model(
+    job: &Job<'_>,
+    route: &Route,
+    target: &Bedrock,
+    family: TextFamily,
+    output: u32,
+) -> Result<Prepared, Skip> {
+    let request = job.parsed().map_err(Skip::Inexpressible)?;
+    let built = family.build(request, &route.defaults, output).map_err(Skip::Inexpressible)?;
+    let TextRequest { body, size } = built;
+    let stream = job.peek.stream && family.streams();
+    let json = HeaderValue::from_static("application/json");
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, json.clone()), (ACCEPT, json)]);
+    bedrock::guardrail(&mut headers, target).map_err(Skip::Inexpressible)?;
+    let path = bedrock::path(&target.model_id, Api::Invoke.action(stream));
+    let reading = signed::Reading { format: signed::Format::Text(family), framed: stream };
+    let call = Call::Signed(Box::new(signed::Signed { path, headers, body, reading }));
+    Ok(Prepared { shape: shape(&size), call })
 }
 
 fn converse(job: &Job<'_>, route: &Route, target: &Bedrock, output: u32) -> Result<Prepared, Skip> {
@@ -108,6 +144,8 @@ pub fn model<'a>(target: &'a Target, asked: &'a str) -> &'a str {
         Provider::Bedrock(bedrock) => &bedrock.model_id,
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(asked),
         Provider::Anthropic(anthropic) => &anthropic.model,
+        Provider::SageMaker(sagemaker) => &sagemaker.endpoint_name,
+        Provider::AgentCore(agent) => &agent.runtime_arn,
         Provider::Simulated(_) => asked,
     }
 }
@@ -118,6 +156,7 @@ pub enum Decoder {
     Bedrock(bedrock::Decoder),
     OpenAi(openai::Decoder),
     Anthropic(anthropic::Decoder),
+    Signed(Box<signed::Decoder>),
 }
 
 impl Decoder {
@@ -127,6 +166,7 @@ impl Decoder {
             Self::Bedrock(decoder) => decoder.feed(bytes),
             Self::OpenAi(decoder) => decoder.feed(bytes),
             Self::Anthropic(decoder) => decoder.feed(bytes),
+            Self::Signed(decoder) => decoder.feed(bytes),
         }
     }
 
@@ -136,6 +176,7 @@ impl Decoder {
             Self::Bedrock(decoder) => decoder.end().into_iter().collect(),
             Self::OpenAi(decoder) => decoder.end(),
             Self::Anthropic(decoder) => decoder.end().into_iter().collect(),
+            Self::Signed(decoder) => decoder.end(),
         }
     }
 
@@ -146,6 +187,7 @@ impl Decoder {
             Self::Bedrock(decoder) => decoder.is_complete(),
             Self::OpenAi(decoder) => decoder.is_complete(),
             Self::Anthropic(decoder) => decoder.is_complete(),
+            Self::Signed(decoder) => decoder.is_complete(),
         }
     }
 }

@@ -6,17 +6,20 @@ use crate::ledger::remote;
 use crate::ledger::standalone::Standalone;
 use crate::metrics::Metrics;
 use crate::operator::Addresses;
-use crate::server::{Tls, TlsFiles};
+use crate::server::{Tls, TlsFiles, Workers};
 use crate::source::channel::ControlChannel;
 use crate::source::folder::Folder;
 use crate::source::{Health, Live, Secrets, disk};
 use crate::stack::{Options, Proxy};
 use crate::status::Process;
+use crate::store::{Address, Store};
+use crate::trace::{self, Tracer};
 use crate::upstream::Policy;
 use crate::{observe, server};
 use anyhow::{Context, anyhow};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +48,10 @@ pub struct Settings {
     pub max_body: usize,
     /// Bytes of all answers kept.
     pub cache_size: u64,
+    /// Threads that serve connections.
+    pub threads: NonZeroUsize,
+    /// What proxies share, and how long a reply may take.
+    pub redis: Option<(Address, Duration)>,
 }
 
 /// Where the table comes from.
@@ -72,11 +79,12 @@ struct Parts {
 /// A port in use, a state folder in use or not writable, a flag's file that cannot be read.
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size } = settings;
+    let Settings { source, state_dir, listen, admin, tls, max_body, cache_size, threads, redis } = settings;
     let mut signals = signals()?;
     // The first caller decides, and nobody else does.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let tls = tls.map(Tls::load).transpose()?;
+    let tracing_to = trace::Settings::from_environment(|name| std::env::var(name).ok())?;
     // Ports first: a second proxy on this machine must not touch the first one's state.
     let listener = bind("--listen", listen).await?;
     let admin_listener = bind("--admin", admin).await?;
@@ -91,6 +99,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         incarnation,
         state_dir,
     };
+    let store = redis.map(|(address, timeout)| anyhow::Ok(Store::new(address, timeout, parts.metrics.store()?)));
+    let store = store.transpose().context("the metrics of Redis did not start")?;
+    if let Some(store) = &store {
+        tokio::spawn(Arc::clone(store).follow(Arc::clone(&parts.live), parts.incarnation.clone()));
+    }
     let kind = match &source {
         Source::Operator { .. } => "Operator",
         Source::Folder(_) => "Folder",
@@ -112,6 +125,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         metrics: Arc::clone(&parts.metrics),
         ledger: parts.ledger.clone(),
         health: parts.health.subscribe(),
+        store: store.clone(),
     };
     tokio::spawn(admin::serve(admin_listener, Arc::new(page)));
     tracing::info!(listen = %listener.local_addr()?, %admin, ready = parts.live.load().is_some(), "serving");
@@ -120,13 +134,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).follow());
     }
-    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, options);
+    let tracer = tracing_to.map_or_else(Tracer::default, |settings| Tracer::start(settings, parts.metrics.spans()));
+    let proxy = Proxy::new(parts.live, Arc::new(parts.ledger), parts.metrics, store, tracer.clone(), options);
+    let workers = Workers::start(threads).context("the threads that serve did not start")?;
     let (told, stopping) = watch::channel(false);
     let until = async move {
         let mut stopping = stopping;
         _ = stopping.wait_for(|stop| *stop).await;
     };
-    let serving = tokio::spawn(server::serve(listener, tls, proxy, until, DRAIN));
+    let serving = tokio::spawn(server::serve(listener, tls, proxy, workers, until, DRAIN));
 
     signals.recv().await;
     tracing::info!("stopping: no new connections, streams under way may finish; a second signal ends at once");
@@ -141,6 +157,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         if tokio::time::timeout(CLOSE, books).await.is_err() {
             tracing::warn!("not every grant is known to be closed; what is left of them is charged in full later");
         }
+        tracer.flush().await;
     };
     tokio::select! {
         () = drained => Ok(ExitCode::SUCCESS),

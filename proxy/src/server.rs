@@ -2,9 +2,11 @@
 
 mod io;
 mod tls;
+mod workers;
 
 pub use io::Busy;
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use workers::Workers;
 
 use crate::stack::{self, Proxy};
 use hyper::service::service_fn;
@@ -31,6 +33,7 @@ pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     proxy: Arc<Proxy>,
+    workers: Workers,
     stop: impl Future<Output = ()>,
     drain: Duration,
 ) -> usize {
@@ -49,15 +52,19 @@ pub async fn serve(
                     continue;
                 }
                 let (builder, proxy, stopped) = (Arc::clone(&builder), Arc::clone(&proxy), stopped.clone());
-                match tls.clone() {
-                    None => _ = tokio::spawn(connection(stream, builder, proxy, stopped)),
-                    Some(tls) => {
-                        tokio::spawn(async move {
+                let tls = tls.clone();
+                let dealt = workers.deal(stream, |stream| async move {
+                    match tls {
+                        None => connection(stream, builder, proxy, stopped).await,
+                        Some(tls) => {
                             if let Some(stream) = tls.accept(stream).await {
                                 connection(stream, builder, proxy, stopped).await;
                             }
-                        });
+                        }
                     }
+                });
+                if let Err(error) = dealt {
+                    tracing::warn!(%error, "a connection cannot be served");
                 }
             }
             Err(error) => {

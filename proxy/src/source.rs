@@ -39,39 +39,60 @@ pub struct Health {
 
 /// Secrets by name and key, in memory only: neither `Debug` nor any page shows a value.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<String, BTreeMap<String, String>>);
+pub struct Secrets {
+    text: BTreeMap<String, BTreeMap<String, String>>,
+    /// What is no text: keys of ciphers.
+    binary: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+}
 
 impl Secrets {
     #[must_use]
     pub fn new(secrets: BTreeMap<String, BTreeMap<String, String>>) -> Self {
-        Self(secrets)
+        Self { text: secrets, binary: BTreeMap::new() }
     }
 
-    /// Values as a Secret has them; one that is not text can be no key and is left out, and a line end that an editor left is no part of it.
+    /// Values as a Secret has them; one that is not text can be no API key, and a line end that an editor left is no part of one.
     #[must_use]
     pub fn from_bytes(secrets: BTreeMap<String, BTreeMap<String, Vec<u8>>>) -> Self {
-        let text = |bytes: Vec<u8>| Some(String::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']).to_owned());
-        let data = |of: BTreeMap<String, Vec<u8>>| of.into_iter().filter_map(|(key, value)| Some((key, text(value)?)));
-        Self::new(secrets.into_iter().map(|(name, of)| (name, data(of).collect())).collect())
+        let mut found = Self::default();
+        for (name, data) in secrets {
+            let text = found.text.entry(name.clone()).or_default();
+            for (key, value) in data {
+                match String::from_utf8(value) {
+                    Ok(value) => _ = text.insert(key, value.trim_end_matches(['\r', '\n']).to_owned()),
+                    Err(error) => {
+                        found.binary.entry(name.clone()).or_default().insert(key, error.into_bytes());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The value of one key of one Secret, text or not.
+    #[must_use]
+    pub fn bytes(&self, name: &str, key: &str) -> Option<&[u8]> {
+        let text = self.get(name, key).map(str::as_bytes);
+        text.or_else(|| self.binary.get(name)?.get(key).map(Vec::as_slice))
     }
 
     /// The value of one key of one Secret; `None` while either is missing.
     #[must_use]
     pub fn get(&self, name: &str, key: &str) -> Option<&str> {
-        self.0.get(name)?.get(key).map(String::as_str)
+        self.text.get(name)?.get(key).map(String::as_str)
     }
 
     /// Every key of one Secret with its value; of an `apiKeys` Secret these are the clients. `None` while the Secret is missing.
     #[must_use]
     pub fn all(&self, name: &str) -> Option<&BTreeMap<String, String>> {
-        self.0.get(name)
+        self.text.get(name)
     }
 }
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = |of: &BTreeMap<String, String>| of.keys().cloned().collect::<Vec<_>>();
-        f.debug_map().entries(self.0.iter().map(|(name, data)| (name, keys(data)))).finish()
+        f.debug_map().entries(self.text.iter().map(|(name, data)| (name, keys(data)))).finish()
     }
 }
 
@@ -95,6 +116,9 @@ mod tests {
         let data = BTreeMap::from([("apiKey".to_owned(), b"sk-1\n".to_vec()), ("binary".to_owned(), vec![0xff])]);
         let secrets = Secrets::from_bytes(BTreeMap::from([("openai".to_owned(), data)]));
         assert_eq!((secrets.get("openai", "apiKey"), secrets.get("openai", "binary")), (Some("sk-1"), None));
+        assert_eq!(secrets.bytes("openai", "binary"), Some([0xff].as_slice()));
+        assert_eq!(secrets.bytes("openai", "apiKey"), Some(b"sk-1".as_slice()));
+        assert!(!format!("{secrets:?}").contains("255"));
     }
 
     #[test]

@@ -2,25 +2,31 @@
 
 mod count;
 mod intake;
-mod respond;
+pub mod respond;
+mod threshold;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
 use crate::auth::tokens::Tokens;
 use crate::auth::{self, Caller};
 use crate::body::{Body, KEEP_ALIVE, Pace};
-use crate::cache::{Answers, CAPACITY, Sameness};
+use crate::cache::{Answers, CAPACITY, From, Sameness};
 use crate::dialect::Dialect;
+use crate::embed;
+use crate::embed::vectors::Vectors;
 use crate::error::{ApiError, Code};
-use crate::ledger::{Ledger, Refusal};
+use crate::ledger::Ledger;
 use crate::limit::Ask;
-use crate::metrics::Metrics;
+use crate::metrics::{Kept, Metrics};
 use crate::provider::bedrock::Aws;
 use crate::retry::{Schedule, Step};
 use crate::select::{self, Facts};
 use crate::source::Live;
-use crate::surface::{Peek, responses};
+use crate::store::Store;
+use crate::surface::embeddings::check_count;
+use crate::surface::{Form, Peek, responses};
 use crate::targets::{RouteState, Targets};
+use crate::trace::Tracer;
 use crate::upstream::{Policy, Upstream};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -31,7 +37,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tollway_core::classify::classify;
 use tollway_core::spend::bounds;
-use tollway_core::table::Route;
+use tollway_core::table::{Embedder, Embedding, Route, Table};
 
 /// Everything that outlives a request.
 #[derive(Debug)]
@@ -42,8 +48,10 @@ pub struct Proxy {
     pub targets: Targets,
     pub upstream: Upstream,
     pub answers: Answers,
+    pub vectors: Vectors,
     pub tokens: Tokens,
     pub aws: Aws,
+    pub tracer: Tracer,
     pub options: Options,
 }
 
@@ -58,7 +66,7 @@ pub struct Options {
     pub gateway: bool,
     /// Silence after which a stream's client hears that the answer still runs.
     pub keep_alive: Duration,
-    /// Bytes of all answers kept for routes with a cache.
+    /// Bytes of all answers kept for routes with a cache, and of all vectors kept for embedding endpoints with one.
     pub cache_size: u64,
 }
 
@@ -76,8 +84,15 @@ impl Default for Options {
 
 impl Proxy {
     #[must_use]
-    pub fn new(live: Live, ledger: Arc<Ledger>, metrics: Arc<Metrics>, options: Options) -> Arc<Self> {
-        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics));
+    pub fn new(
+        live: Live,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        store: Option<Arc<Store>>,
+        tracer: Tracer,
+        options: Options,
+    ) -> Arc<Self> {
+        let targets = Targets::new(Arc::clone(&live), Arc::clone(&metrics), store);
         let answers = Answers::new(options.cache_size);
         Arc::new(Self {
             live,
@@ -86,8 +101,10 @@ impl Proxy {
             targets,
             upstream: Upstream::default(),
             answers,
+            vectors: Vectors::new(options.cache_size),
             tokens: Tokens::default(),
             aws: Aws::new(),
+            tracer,
             options,
         })
     }
@@ -97,6 +114,8 @@ impl Proxy {
 pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<Body> {
     // A request is named before anything can go wrong with it.
     let mut entry = Entry::new(respond::request_id(), Instant::now());
+    // Where requests are traced, so is this one, whatever becomes of it.
+    entry.span = proxy.tracer.begin(request.headers(), intake::template(request.uri().path()));
     // The path says which vendor's errors the client understands.
     let dialect = intake::dialect(request.uri().path());
     match serve(proxy, request, dialect, &mut entry).await {
@@ -106,7 +125,7 @@ pub async fn handle(proxy: &Arc<Proxy>, request: Request<Incoming>) -> Response<
 }
 
 async fn serve(
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     request: Request<Incoming>,
     dialect: Dialect,
     entry: &mut Entry,
@@ -118,7 +137,9 @@ async fn serve(
     // Without a table nothing is known, not even who may call.
     let serving = proxy.live.load_full().ok_or_else(not_ready)?;
     if endpoint == Endpoint::Models {
-        return Ok(Reply::Models(respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers)));
+        let asked = intake::model(head.uri.path());
+        let models = respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers, asked.as_deref());
+        return models.map(Reply::Models).ok_or_else(|| unknown_model(&asked.unwrap_or_default()));
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;
@@ -129,10 +150,25 @@ async fn serve(
     if let Some((name, reason)) = unserved {
         return Err(ApiError::new(Code::NotReady, format!("route {name:?} is not served here: {reason}")));
     }
+    // Vectors of one model come from an endpoint of their own, in batches that requests share.
+    let place = embeds(&serving.table, &peek);
+    if let Some((name, config)) = place.filter(|_| !proxy.options.gateway) {
+        let asked = intake::embedding(&peek, config, &head.headers, &body)?;
+        (entry.route, entry.stream) = (Some(name.to_owned()), asked.form.is_lines());
+        let known = proxy.targets.following(&serving);
+        let endpoint = known.embedding(name).ok_or_else(not_ready)?;
+        entry.meter = Some(Arc::clone(&endpoint.meter));
+        // Endpoints ask nobody who they are; the user whose share of a budget it is is the one that the sidecar's application names.
+        let caller = auth::authenticate(None, &serving.secrets, &head.headers, peek.user.as_deref())?;
+        return embed::serve(proxy, endpoint, asked, caller.user, entry).await;
+    }
     // Whoever reaches a gateway may be anyone: a route that asks nobody who they are is not there.
     let (route_name, route) = select::route(&serving.table, &peek.model)
         .filter(|(_, route)| route.auth.is_some() || !proxy.options.gateway)
         .ok_or_else(|| unknown_model(&peek.model))?;
+    if let Form::Embeddings(request) = &peek.form {
+        check_count(request)?;
+    }
     let known = proxy.targets.following(&serving);
     let state = known.route(route_name).ok_or_else(not_ready)?;
     entry.route = Some(route_name.to_owned());
@@ -160,29 +196,36 @@ async fn serve(
         }
     };
     // A pace that everyone can keep: what is over it is turned away before it costs anything.
-    limit(state, route, &caller, &peek, entry)?;
+    limit(state, route, &caller, &peek, entry).await?;
+    // What is scarce is made to last: each budget that is nearly spent slows its routes down, as it says.
+    let reached = proxy.ledger.reached(&route.budgets, &serving.table);
+    threshold::pace(state, &reached, Instant::now())?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let parsed = OnceLock::new();
     let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());
     let class = class.flatten().map(|request| classify(&request.asked()));
     let facts = Facts { headers: &head.headers, user: caller.user.as_deref(), input_tokens, class };
     let rule = select::rule(route, &facts).ok_or_else(|| no_rule(route_name))?;
-    let order = select::order(rule, fastrand::u64(..));
+    let order = threshold::order(route, &reached, || select::order(rule, fastrand::u64(..)));
     // The same question of the same caller has been answered before: nothing is reserved, sent or charged.
     // A count is none, and what a client's beta features make of a question the question does not say.
     let keeps = endpoint == Endpoint::Answer && !head.headers.contains_key("anthropic-beta");
-    let place = route.cache.filter(|_| keeps).and_then(|cache| {
+    let place = route.cache.as_ref().filter(|_| keeps).and_then(|cache| {
         let (namespace, fingerprint) = (serving.table.namespace.as_str(), state.fingerprint.as_str());
         let (rule, dialect, path) = (rule.name.as_str(), dialect.name(), head.uri.path());
         let same =
             Sameness { namespace, route: route_name, fingerprint, rule, dialect, path, caller: &caller, body: &body };
-        proxy.answers.place(Duration::from_millis(cache.ttl_ms), &head.headers, &same)
+        proxy.answers.place(Duration::from_millis(cache.ttl_ms), state.shared.as_ref(), &head.headers, &same)
     });
-    entry.client = caller.client;
+    entry.client.clone_from(&caller.client);
     if let Some(place) = &place {
-        let kept = place.get();
-        state.meter.cache(kept.is_some());
-        if let Some(kept) = kept {
+        let kept = place.get().await;
+        state.meter.cache(match &kept {
+            None => Kept::Miss,
+            Some((_, From::Memory)) => Kept::Hit,
+            Some((_, From::Shared)) => Kept::SharedHit,
+        });
+        if let Some((kept, _)) = kept {
             entry.target = Some(kept.target.clone());
             return Ok(Reply::Kept { kept, dialect, stream: peek.stream });
         }
@@ -192,24 +235,64 @@ async fn serve(
     let (id, began) = (entry.id.clone(), entry.began);
     let policy = proxy.options.policy;
     let headers = &head.headers;
-    let job =
-        Job { dialect, id: &id, headers, body: &body, peek: &peek, parsed, serving: &serving, policy, began, ends };
+    let span = entry.span.clone();
+    let span = span.as_ref();
+    let job = Job {
+        dialect,
+        id: &id,
+        caller: &caller,
+        headers,
+        body: &body,
+        peek: &peek,
+        parsed,
+        serving: &serving,
+        policy,
+        began,
+        ends,
+        span,
+    };
     if endpoint == Endpoint::CountTokens {
         return count::count(proxy, &job, route, state, &order).await.map(Reply::Count);
     }
-    let answer = attempts(proxy, &job, route, state, &order, entry).await?;
+    let answer = attempts(proxy, &job, route, state, &order, entry).await;
+    entry.remaining = proxy.ledger.remaining(&route.budgets);
+    let answer = answer?;
     let drain = Duration::from_millis(route.timeouts.drain_on_disconnect_ms);
     let keep_alive = proxy.options.keep_alive;
     let pace = Pace { keep_alive, idle: Duration::from_millis(route.timeouts.idle_ms), ends, drain };
     Ok(Reply::of(answer, dialect, pace, &head.headers, place))
 }
 
+/// The embedding endpoint that a request is for: by the name of its model, or of itself at SageMaker.
+fn embeds<'a>(table: &'a Table, peek: &Peek) -> Option<(&'a str, &'a Embedding)> {
+    let entry = |(name, config): (&'a String, &'a Embedding)| (name.as_str(), config);
+    if let Some(place) = table.models.get(&peek.model) {
+        return table.embeddings.get_key_value(Embedding::named(place)?).map(entry);
+    }
+    let own = |config: &Embedding| match config.sources.first().map(|source| &source.embedder) {
+        Some(Embedder::SageMaker(target)) => target.endpoint_name == peek.model,
+        Some(Embedder::OpenAi(_)) | None => false,
+    };
+    let is_path = matches!(peek.form, Form::Invocation);
+    let found = is_path.then(|| table.embeddings.iter().find(|(name, config)| own(config) || **name == peek.model));
+    found.flatten().map(entry)
+}
+
 /// Takes the request from the route's rates.
-fn limit(state: &RouteState, route: &Route, caller: &Caller, peek: &Peek, entry: &mut Entry) -> Result<(), ApiError> {
+async fn limit(
+    state: &RouteState,
+    route: &Route,
+    caller: &Caller,
+    peek: &Peek,
+    entry: &mut Entry,
+) -> Result<(), ApiError> {
     let stated = peek.max_tokens.or(route.defaults.max_tokens);
     let output = bounds::output_tokens(stated.map(u64::from), None).saturating_mul(peek.n.into());
     let ask = Ask { input: peek.size.text_bytes / 4, output, is_stated: stated.is_some() };
-    let (held, admitted) = state.limits.admit(caller, ask, Instant::now());
+    let (held, admitted) = state.limits.admit(caller, ask, Instant::now()).await;
+    if held.as_ref().is_some_and(|held| held.is_alone) {
+        state.meter.limit_fallback();
+    }
     entry.limited = held;
     admitted
 }
@@ -289,11 +372,7 @@ fn nothing_tried(skips: Vec<Skip>, model: &str) -> ApiError {
         }
     }
     if let Some(refusal) = refused {
-        let code = match refusal {
-            Refusal::Exceeded { .. } | Refusal::Frozen { .. } | Refusal::ModelDenied { .. } => Code::BudgetExceeded,
-            Refusal::Unavailable { .. } => Code::BudgetUnavailable,
-        };
-        return ApiError::new(code, refusal.to_string());
+        return ApiError::new(refusal.code(), refusal.to_string());
     }
     match (transient, unpriced, inexpressible) {
         (Some(why), _, _) => {

@@ -3,12 +3,14 @@
 use crate::ledger::BudgetView;
 use crate::metrics::Metrics;
 use crate::source::{Health, Serving};
+use crate::store::Store;
+use crate::targets::notes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tollway_core::control::TargetObservation;
 use tollway_core::status::percentile_ms;
-use tollway_core::table::{Provider, Route, Table};
+use tollway_core::table::{Embedder, Embedding, Provider, Route, Table};
 
 /// The whole page. Amounts are decimal text in US dollars.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,8 +26,24 @@ pub struct Page {
     pub namespace: String,
     pub revision: u64,
     pub digest: String,
+    /// Absent where no address was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisPage>,
     pub routes: Vec<RoutePage>,
     pub budgets: Vec<BudgetPage>,
+}
+
+/// The Redis that proxies share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedisPage {
+    /// Without user and password.
+    pub address: String,
+    /// Why it is of no use just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Proxies of the namespace that shared it last; 0 before the first count.
+    pub proxies: u32,
 }
 
 /// Where the table comes from.
@@ -51,6 +69,9 @@ pub struct RoutePage {
     /// Why this proxy does not serve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unserved: Option<String>,
+    /// What of it is not shared between proxies as its manifest says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Requests by how they ended.
     pub requests: BTreeMap<String, u64>,
     pub budgets: Vec<String>,
@@ -123,9 +144,10 @@ pub fn gather(
     metrics: &Metrics,
     budgets: &[BudgetView],
     health: &Health,
+    store: Option<&Store>,
 ) -> Page {
     let Health { connected, place, problems } = health.clone();
-    let routes = live.map(|serving| route_pages(serving, metrics)).unwrap_or_default();
+    let routes = live.map(|serving| route_pages(serving, metrics, store)).unwrap_or_default();
     Page {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         incarnation: process.incarnation.clone(),
@@ -135,15 +157,23 @@ pub fn gather(
         namespace: live.map(|serving| serving.table.namespace.clone()).unwrap_or_default(),
         revision: live.map_or(0, |serving| serving.revision),
         digest: live.map(|serving| serving.digest.clone()).unwrap_or_default(),
+        redis: store.map(|store| RedisPage {
+            address: store.address().to_string(),
+            problem: store.problem(),
+            proxies: store.proxies().unwrap_or(0),
+        }),
         routes,
         budgets: live.map(|serving| budget_pages(&serving.table, budgets)).unwrap_or_default(),
     }
 }
 
 /// Routes of the table, and those that this proxy could not read.
-fn route_pages(serving: &Serving, metrics: &Metrics) -> Vec<RoutePage> {
+fn route_pages(serving: &Serving, metrics: &Metrics, store: Option<&Store>) -> Vec<RoutePage> {
     let seen = metrics.observations();
-    let served = serving.table.routes.iter().map(|(name, route)| route_page(name, route, serving, metrics, &seen));
+    let served = serving.table.routes.iter().map(|(name, route)| RoutePage {
+        notes: notes(route, &serving.secrets, store),
+        ..route_page(name, route, serving, metrics, &seen)
+    });
     let unserved = serving.unserved.iter().filter(|(name, _)| !serving.table.routes.contains_key(*name));
     let unserved = unserved.map(|(name, reason)| RoutePage {
         name: name.clone(),
@@ -151,7 +181,8 @@ fn route_pages(serving: &Serving, metrics: &Metrics) -> Vec<RoutePage> {
         unserved: Some(reason.clone()),
         ..RoutePage::default()
     });
-    served.chain(unserved).collect()
+    let embeddings = serving.table.embeddings.iter().map(|(name, config)| endpoint_page(name, config, metrics, &seen));
+    served.chain(embeddings).chain(unserved).collect()
 }
 
 fn models(serving: &Serving, route: &str) -> Vec<String> {
@@ -170,6 +201,8 @@ fn route_page(
             Provider::Bedrock(bedrock) => ("bedrock", bedrock.model_id.clone()),
             Provider::OpenAi(openai) => ("openai", openai.model.clone().unwrap_or_default()),
             Provider::Anthropic(anthropic) => ("anthropic", anthropic.model.clone()),
+            Provider::SageMaker(sagemaker) => ("sagemaker", sagemaker.endpoint_name.clone()),
+            Provider::AgentCore(agent) => ("agentCore", agent.runtime_arn.clone()),
             Provider::Simulated(_) => ("simulated", String::new()),
         };
         let found = seen.iter().find(|one| one.route == name && one.target == *target);
@@ -179,9 +212,32 @@ fn route_page(
         name: name.to_owned(),
         models: models(serving, name),
         unserved: serving.unserved.get(name).cloned(),
+        notes: Vec::new(),
         requests: metrics.requests(name),
         budgets: route.budgets.clone(),
         targets: targets.collect(),
+    }
+}
+
+/// An embedding endpoint, as a route whose targets are its sources; a request of theirs is a batch.
+fn endpoint_page(name: &str, config: &Embedding, metrics: &Metrics, seen: &[TargetObservation]) -> RoutePage {
+    let place = Embedding::place(name);
+    let sources = config.sources.iter().map(|source| {
+        let provider = match &source.embedder {
+            Embedder::SageMaker(_) => "sagemaker",
+            Embedder::OpenAi(_) => "openai",
+        };
+        let found = seen.iter().find(|one| one.route == place && one.target == source.name);
+        target_page(&source.name, provider, config.model.clone(), found)
+    });
+    RoutePage {
+        models: vec![config.model.clone()],
+        unserved: None,
+        requests: metrics.requests(&place),
+        budgets: config.budgets.clone(),
+        targets: sources.collect(),
+        notes: Vec::new(),
+        name: place,
     }
 }
 

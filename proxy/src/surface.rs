@@ -8,6 +8,7 @@ mod members;
 mod node;
 pub mod openai;
 pub mod responses;
+pub mod sagemaker;
 
 use crate::chat::{Size, StreamEvent, Usage};
 use tokio::time::Instant;
@@ -44,6 +45,8 @@ pub enum Form {
     Responses(Box<responses::Request>),
     /// OpenAI embeddings, already read.
     Embeddings(embeddings::Request),
+    /// SageMaker's InvokeEndpoint: read once it is known what the endpoint's container speaks.
+    Invocation,
     /// Converse and ConverseStream.
     Converse(bedrock::Spans),
     /// InvokeModel and InvokeModelWithResponseStream.

@@ -1,18 +1,26 @@
 //! What the proxy remembers of each (route, target) between requests: circuit, repeats, requests in flight; and of each route what its rates have left. Survives table swaps;
 //! dropped when the table no longer names the target.
 
+mod sharing;
+
+pub use sharing::notes;
+
+use crate::cache;
 use crate::circuit::{Circuit, Permit, State};
-use crate::limit::Limits;
+use crate::embed::endpoint::Endpoint;
+use crate::limit::{Cells, Limits, Place};
 use crate::metrics::{self, Metrics, RouteMeter, TargetMeter};
 use crate::retry::RepeatBudget;
 use crate::source::{Live, Serving};
+use crate::store::Store;
 use arc_swap::ArcSwap;
+use sharing::Told;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use tollway_core::table::CircuitBreaker;
+use tollway_core::table::{CircuitBreaker, Embedding};
 
 /// One target of one route.
 #[derive(Debug)]
@@ -30,8 +38,12 @@ pub struct TargetState {
 pub struct RouteState {
     pub meter: Arc<RouteMeter>,
     pub limits: Limits,
+    /// Rates that budgets set at their thresholds, by budget.
+    pub paces: Arc<Cells>,
     /// Digest of everything in the route, where its answers are kept.
     pub fingerprint: String,
+    /// Where its answers are shared.
+    pub shared: Option<cache::Shared>,
     targets: BTreeMap<String, Arc<TargetState>>,
 }
 
@@ -149,9 +161,15 @@ pub struct Known {
     /// The table this is for; compared by address, and kept so that no other can take that address.
     serving: Option<Arc<Serving>>,
     routes: BTreeMap<String, Arc<RouteState>>,
+    embeddings: BTreeMap<String, Arc<Endpoint>>,
 }
 
 impl Known {
+    #[must_use]
+    pub fn embedding(&self, name: &str) -> Option<&Arc<Endpoint>> {
+        self.embeddings.get(name)
+    }
+
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&Arc<RouteState>> {
         self.routes.get(name)
@@ -165,13 +183,16 @@ pub struct Targets {
     swap: Mutex<()>,
     live: Live,
     metrics: Arc<Metrics>,
+    store: Option<Arc<Store>>,
+    told: Told,
 }
 
 impl Targets {
     #[must_use]
-    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
-        let known = Known { serving: None, routes: BTreeMap::new() };
-        Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics }
+    pub fn new(live: Live, metrics: Arc<Metrics>, store: Option<Arc<Store>>) -> Self {
+        let known = Known { serving: None, routes: BTreeMap::new(), embeddings: BTreeMap::new() };
+        let told = Told::default();
+        Self { known: ArcSwap::from_pointee(known), swap: Mutex::new(()), live, metrics, store, told }
     }
 
     /// The state that goes with `serving`; follows the table when it is a new one.
@@ -197,6 +218,7 @@ impl Targets {
     }
 
     fn carried_over(&self, known: &Known, serving: &Arc<Serving>) -> Known {
+        let namespace = serving.table.namespace.as_str();
         let routes = serving.table.routes.iter().map(|(name, route)| {
             let before = known.routes.get(name);
             let targets = route.targets.iter().map(|(target_name, target)| {
@@ -206,11 +228,36 @@ impl Targets {
                 (target_name.clone(), state)
             });
             let targets = targets.collect();
-            let bytes = route.cache.and_then(|_| serde_json::to_vec(route).ok());
+            let bytes = route.cache.as_ref().and_then(|_| serde_json::to_vec(route).ok());
             let fingerprint = bytes.map(|bytes| tollway_core::wire::digest(&bytes)).unwrap_or_default();
-            let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits));
-            (name.clone(), Arc::new(RouteState { meter: self.metrics.route(name), limits, fingerprint, targets }))
+            self.told.tell(name, notes(route, &serving.secrets, self.store.as_deref()));
+            let place = self.store.as_ref().map(|store| Place::new(Arc::clone(store), namespace, name));
+            let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits), place);
+            let paces = before.map(|before| Arc::clone(&before.paces)).unwrap_or_default();
+            let shared = sharing::of(route, serving, self.store.as_ref());
+            let meter = self.metrics.route(name);
+            (name.clone(), Arc::new(RouteState { meter, limits, paces, fingerprint, shared, targets }))
         });
-        Known { serving: Some(Arc::clone(serving)), routes: routes.collect() }
+        let embeddings = serving.table.embeddings.iter().map(|(name, config)| {
+            let before = known.embeddings.get(name);
+            let endpoint = match before {
+                // What waits goes on waiting.
+                Some(before) if before.config == *config => Arc::clone(before),
+                _ => Arc::new(self.endpoint(name, config, before)),
+            };
+            (name.clone(), endpoint)
+        });
+        let embeddings = embeddings.collect();
+        Known { serving: Some(Arc::clone(serving)), routes: routes.collect(), embeddings }
+    }
+
+    fn endpoint(&self, name: &str, config: &Embedding, before: Option<&Arc<Endpoint>>) -> Endpoint {
+        let place = Embedding::place(name);
+        let sources = config.sources.iter().enumerate().map(|(at, source)| {
+            let kept = before.filter(|before| before.config.sources.get(at) == Some(source));
+            let kept = kept.and_then(|before| before.sources.get(at)).cloned();
+            kept.unwrap_or_else(|| Arc::new(TargetState::new(self.metrics.source(&place, config, source))))
+        });
+        Endpoint::new(name, config, self.metrics.route(&place), sources.collect())
     }
 }

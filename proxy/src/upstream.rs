@@ -2,7 +2,8 @@
 //!
 //! # Why several pools
 //! A connection made under one policy must not serve a request of a stricter one, and the time a connect may take belongs to the
-//! connector. So there is one pool for each pair of policy and connect time-out in use; in practice one or two.
+//! connector. So there is one pool for each pair of policy and connect time-out in use; in practice one or two. Each thread that
+//! serves has pools of its own, so that a request and its upstream connection never wait for another thread.
 
 mod connect;
 mod guard;
@@ -10,7 +11,6 @@ mod guard;
 pub use connect::ConnectError;
 pub use guard::Policy;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use connect::Connector;
 use http::{Request, Response};
@@ -18,10 +18,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
+use thread_local::ThreadLocal;
 
 type Pool = Client<Connector, Full<Bytes>>;
 type Pools = BTreeMap<(Policy, Duration), Pool>;
@@ -34,7 +35,7 @@ const MOST_POOLS: usize = 16;
 /// The one way out of the proxy.
 #[derive(Debug, Default)]
 pub struct Upstream {
-    pools: ArcSwap<Pools>,
+    pools: ThreadLocal<RefCell<Pools>>,
     tls: connect::Tls,
 }
 
@@ -73,8 +74,12 @@ impl Upstream {
 
     fn pool(&self, policy: Policy, connect_timeout: Duration) -> Pool {
         let key = (policy, connect_timeout);
-        if let Some(pool) = self.pools.load().get(&key) {
+        let mut pools = self.pools.get_or_default().borrow_mut();
+        if let Some(pool) = pools.get(&key) {
             return pool.clone();
+        }
+        if pools.len() >= MOST_POOLS {
+            pools.clear();
         }
         let pool = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -87,12 +92,8 @@ impl Upstream {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .build(Connector::new(policy, connect_timeout, self.tls.clone()));
-        self.pools.rcu(|pools| {
-            let mut pools = if pools.len() < MOST_POOLS { Pools::clone(pools) } else { Pools::new() };
-            pools.entry(key).or_insert_with(|| pool.clone());
-            Arc::new(pools)
-        });
-        self.pools.load().get(&key).cloned().unwrap_or(pool)
+        pools.insert(key, pool.clone());
+        pool
     }
 }
 

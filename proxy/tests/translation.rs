@@ -2,29 +2,35 @@
 //!
 //! Each folder is a surface and a provider, each case in it a folder. Written by hand: `request.json`, `case.json` (target
 //! and route, optional) and either `upstream-response.json` or the upstream's stream: `upstream-stream.jsonl` (one AWS
-//! frame a line) or `upstream-stream.sse`. Where the two speak the same dialect, the client's bytes pass. Everything else in it is the outcome; after a
+//! frame a line: an event or exception with its `payload`, or the container's `text` or model's `chunk` inside one) or `upstream-stream.sse`. Where the two speak the same dialect, the client's bytes pass. Everything else in it is the outcome; after a
 //! wanted change, `UPDATE_CORPUS=1 cargo test -p tollway-proxy --test translation` writes it anew.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tollway_core::table::{Bedrock, Defaults, Guardrail};
+use tollway_core::table::{Bedrock, Defaults, Guardrail, Template};
 use tollway_proxy::chat::{ChatRequest, ChatResponse};
 use tollway_proxy::chat::{StreamEvent, UpstreamError};
 use tollway_proxy::dialect::{Dialect, explain};
 use tollway_proxy::error::ApiError;
+use tollway_proxy::provider::bedrock::TextFamily;
 use tollway_proxy::provider::openai::Habits;
-use tollway_proxy::provider::{Decoder, ToolNames, anthropic, bedrock, openai};
+use tollway_proxy::provider::prompt::Turns;
+use tollway_proxy::provider::sagemaker::tgi;
+use tollway_proxy::provider::signed::{Format, Reading};
+use tollway_proxy::provider::{Decoder, ToolNames, agent_core, anthropic, bedrock, openai};
 use tollway_proxy::surface::bedrock::{Api, Splice, splice};
 use tollway_proxy::surface::{self, Form, Head, Peek, Renderer};
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Case {
     /// Absent: one that the provider has.
@@ -34,6 +40,8 @@ struct Case {
     max_tokens: u32,
     defaults: Defaults,
     guardrail: Option<Guardrail>,
+    /// How a TGI container is prompted.
+    template: Template,
     status: u16,
     error_type: Option<String>,
 }
@@ -46,6 +54,7 @@ impl Default for Case {
             max_tokens: 4096,
             defaults: Defaults::default(),
             guardrail: None,
+            template: Template::Llama2,
             status: 200,
             error_type: None,
         }
@@ -57,7 +66,12 @@ impl Default for Case {
 struct Line {
     event: Option<String>,
     exception: Option<String>,
+    #[serde(default)]
     payload: Value,
+    /// Bytes of a container.
+    text: Option<String>,
+    /// JSON of a model, base64 in a chunk.
+    chunk: Option<Value>,
 }
 
 /// Files that a case came to, by name.
@@ -80,11 +94,18 @@ enum Provider {
     OpenAi,
     /// Bedrock, for clients that speak its dialect.
     Passed,
+    /// Bedrock's models with a body of their own; the model says the family.
+    Text,
+    /// SageMaker with an OpenAI container.
+    SageMaker,
+    /// SageMaker with a TGI container.
+    Tgi,
+    Agent,
 }
 
 const BEDROCK: Dialect = Dialect::Bedrock(Api::Converse);
 
-const PAIRS: [Pair; 7] = [
+const PAIRS: [Pair; 18] = [
     Pair { folder: "openai-to-bedrock", dialect: Dialect::OpenAi, provider: Provider::Bedrock, least: 120 },
     Pair { folder: "anthropic-to-bedrock", dialect: Dialect::Anthropic, provider: Provider::Bedrock, least: 20 },
     Pair { folder: "openai-to-anthropic", dialect: Dialect::OpenAi, provider: Provider::Anthropic, least: 20 },
@@ -92,6 +113,17 @@ const PAIRS: [Pair; 7] = [
     Pair { folder: "bedrock-to-openai", dialect: BEDROCK, provider: Provider::OpenAi, least: 40 },
     Pair { folder: "bedrock-to-bedrock", dialect: BEDROCK, provider: Provider::Passed, least: 20 },
     Pair { folder: "responses-to-bedrock", dialect: Dialect::Responses, provider: Provider::Bedrock, least: 20 },
+    Pair { folder: "openai-to-bedrock-text", dialect: Dialect::OpenAi, provider: Provider::Text, least: 20 },
+    Pair { folder: "anthropic-to-bedrock-text", dialect: Dialect::Anthropic, provider: Provider::Text, least: 4 },
+    Pair { folder: "bedrock-to-bedrock-text", dialect: BEDROCK, provider: Provider::Text, least: 4 },
+    Pair { folder: "openai-to-sagemaker", dialect: Dialect::OpenAi, provider: Provider::SageMaker, least: 8 },
+    Pair { folder: "anthropic-to-sagemaker", dialect: Dialect::Anthropic, provider: Provider::SageMaker, least: 4 },
+    Pair { folder: "openai-to-tgi", dialect: Dialect::OpenAi, provider: Provider::Tgi, least: 18 },
+    Pair { folder: "anthropic-to-tgi", dialect: Dialect::Anthropic, provider: Provider::Tgi, least: 4 },
+    Pair { folder: "bedrock-to-tgi", dialect: BEDROCK, provider: Provider::Tgi, least: 3 },
+    Pair { folder: "openai-to-agentcore", dialect: Dialect::OpenAi, provider: Provider::Agent, least: 10 },
+    Pair { folder: "anthropic-to-agentcore", dialect: Dialect::Anthropic, provider: Provider::Agent, least: 3 },
+    Pair { folder: "responses-to-tgi", dialect: Dialect::Responses, provider: Provider::Tgi, least: 3 },
 ];
 
 impl Pair {
@@ -111,7 +143,7 @@ impl Pair {
         match self.dialect {
             Dialect::OpenAi => surface::openai::parse(body),
             Dialect::Anthropic => surface::anthropic::parse(body),
-            Dialect::Responses | Dialect::Bedrock(_) => self.dialect.parse(body, &self.peek(body)?),
+            Dialect::Responses | Dialect::Bedrock(_) | Dialect::SageMaker => self.dialect.parse(body, &self.peek(body)?),
         }
     }
 
@@ -129,7 +161,7 @@ impl Pair {
         let mark = match self.dialect {
             Dialect::Responses => "event: error\n",
             Dialect::Bedrock(_) => "{\"exception\":",
-            Dialect::OpenAi | Dialect::Anthropic => "\"error\":{",
+            Dialect::OpenAi | Dialect::Anthropic | Dialect::SageMaker => "\"error\":{",
         };
         shown.matches(mark).count()
     }
@@ -153,46 +185,99 @@ impl Provider {
                 let built = openai::build(request, &model("llama3:8b"), habits, &settings.defaults, max_tokens)?;
                 Ok((built.body, built.names))
             }
+            Self::SageMaker => {
+                let built = openai::build(request, "vllm-chat", Habits::default(), &settings.defaults, max_tokens)?;
+                Ok((built.body, built.names))
+            }
+            Self::Tgi => {
+                let (body, _) = tgi::build(request, settings.template, &settings.defaults, max_tokens)?;
+                Ok((body, ToolNames::default()))
+            }
+            Self::Text => {
+                let built = settings.family().build(request, &settings.defaults, max_tokens)?;
+                Ok((built.body, ToolNames::default()))
+            }
+            Self::Agent => {
+                let payload = agent_core::payload(&Turns::of(request)?, request, max_tokens);
+                Ok((payload.to_string().into(), ToolNames::default()))
+            }
             Self::Passed => panic!("nothing is built where bytes pass"),
         }
     }
 
-    fn decode(self, body: &[u8], names: &ToolNames) -> Result<ChatResponse, UpstreamError> {
+    /// How the answers of a target behind AWS's signature are read.
+    fn reading(self, names: &ToolNames, settings: &Case) -> Option<Reading> {
+        let format = match self {
+            Self::SageMaker => Format::Completions(names.clone()),
+            Self::Tgi => Format::Tgi,
+            Self::Text => Format::Text(settings.family()),
+            Self::Agent => Format::Agent,
+            Self::Bedrock | Self::Anthropic | Self::OpenAi | Self::Passed => return None,
+        };
+        let framed = self != Self::Agent && !matches!(format, Format::Text(family) if !family.streams());
+        Some(Reading { format, framed })
+    }
+
+    fn decode(self, body: &[u8], names: &ToolNames, settings: &Case) -> Result<ChatResponse, UpstreamError> {
+        if let Some(reading) = self.reading(names, settings) {
+            return reading.decode(&HeaderMap::new(), body);
+        }
         match self {
             Self::Bedrock | Self::Passed => bedrock::decode(body, names),
             Self::Anthropic => anthropic::decode(body, names),
-            Self::OpenAi => openai::decode(body, names),
+            _ => openai::decode(body, names),
         }
     }
 
-    fn decoder(self, names: &ToolNames) -> Decoder {
+    fn decoder(self, names: &ToolNames, settings: &Case) -> Decoder {
+        if let Some(reading) = self.reading(names, settings) {
+            let events = (http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
+            let headers = if self == Self::Agent { HeaderMap::from_iter([events]) } else { HeaderMap::new() };
+            return Decoder::Signed(Box::new(reading.decoder(&headers)));
+        }
         match self {
             Self::Bedrock | Self::Passed => Decoder::Bedrock(bedrock::Decoder::new(names.clone())),
             Self::Anthropic => Decoder::Anthropic(anthropic::Decoder::new(names.clone())),
-            Self::OpenAi => Decoder::OpenAi(openai::Decoder::new(names.clone())),
+            _ => Decoder::OpenAi(openai::Decoder::new(names.clone())),
         }
     }
 
     /// The upstream's stream of a case, one event each.
     fn stream(self, case: &Path) -> Option<Vec<Vec<u8>>> {
-        if self == Self::Bedrock {
+        if let Some(whole) = read(case, "upstream-whole.json") {
+            return Some(vec![whole]);
+        }
+        if matches!(self, Self::Bedrock | Self::SageMaker | Self::Tgi | Self::Text) {
             return read(case, "upstream-stream.jsonl").map(|lines| frames(&lines));
         }
         let text = String::from_utf8(read(case, "upstream-stream.sse")?).unwrap();
         Some(text.split_inclusive("\n\n").map(|event| event.as_bytes().to_vec()).collect())
     }
 
-    fn events<'a>(self, names: &ToolNames, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<StreamEvent> {
-        let mut decoder = self.decoder(names);
+    fn events<'a>(
+        self,
+        names: &ToolNames,
+        settings: &Case,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Vec<StreamEvent> {
+        let mut decoder = self.decoder(names, settings);
         let mut events: Vec<StreamEvent> = parts.into_iter().flat_map(|part| decoder.feed(part)).collect();
         events.extend(decoder.end());
         events
     }
 }
 
+impl Case {
+    fn family(&self) -> TextFamily {
+        let model = self.model.as_deref().unwrap_or("amazon.titan-text-express-v1");
+        TextFamily::of(model).unwrap_or_else(|| panic!("{model} has no body of its own"))
+    }
+}
+
 fn target(settings: &Case) -> Bedrock {
     Bedrock {
         model_id: settings.model.clone().unwrap_or_else(|| "us.amazon.nova-pro-v1:0".to_owned()),
+        base_model: None,
         region: Some("us-east-1".to_owned()),
         role_arn: None,
         guardrail: settings.guardrail.clone(),
@@ -271,14 +356,24 @@ fn failed(error: &UpstreamError) -> (&'static str, String) {
 
 fn frame(line: &Line) -> Vec<u8> {
     let text = |name: &'static str, value: String| Header::new(name, HeaderValue::String(value.into()));
-    let headers = match (&line.event, &line.exception) {
+    let payload = match (&line.text, &line.chunk) {
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(chunk)) => json!({ "bytes": STANDARD.encode(chunk.to_string()) }).to_string().into_bytes(),
+        (None, None) => line.payload.to_string().into_bytes(),
+    };
+    let event = match (&line.event, &line.text, &line.chunk) {
+        (None, Some(_), _) => Some("PayloadPart".to_owned()),
+        (None, _, Some(_)) => Some("chunk".to_owned()),
+        (event, ..) => event.clone(),
+    };
+    let headers = match (&event, &line.exception) {
         (Some(event), None) => vec![text(":message-type", "event".to_owned()), text(":event-type", event.clone())],
         (None, Some(name)) => {
             vec![text(":message-type", "exception".to_owned()), text(":exception-type", name.clone())]
         }
         _ => panic!("a line is either an event or an exception"),
     };
-    let message = Message::new_from_parts(headers, line.payload.to_string().into_bytes());
+    let message = Message::new_from_parts(headers, payload);
     let mut bytes = Vec::new();
     write_message_to(&message, &mut bytes).unwrap();
     bytes
@@ -341,7 +436,7 @@ fn run(pair: Pair, case: &Path) -> Outcome {
     let mut outcome = vec![("upstream-request.json", pretty(&body))];
     if let Some(body) = read(case, "upstream-response.json") {
         let answer = if settings.status == 200 {
-            pair.provider.decode(&body, &names)
+            pair.provider.decode(&body, &names, &settings)
         } else {
             let mut headers = HeaderMap::new();
             if let Some(kind) = &settings.error_type {
@@ -357,7 +452,7 @@ fn run(pair: Pair, case: &Path) -> Outcome {
     if let Some(parts) = pair.provider.stream(case) {
         let mut renderer = pair.renderer(&peek);
         let mut sse = Vec::new();
-        for event in pair.provider.events(&names, parts.iter().map(Vec::as_slice)) {
+        for event in pair.provider.events(&names, &settings, parts.iter().map(Vec::as_slice)) {
             renderer.event(&event, &mut sse);
         }
         renderer.end(&mut sse);
@@ -434,6 +529,7 @@ struct Streamed {
     case: PathBuf,
     peek: Peek,
     names: ToolNames,
+    settings: Case,
     parts: Vec<Vec<u8>>,
 }
 
@@ -443,20 +539,21 @@ fn streams() -> impl Iterator<Item = Streamed> {
         let parts = pair.provider.stream(&case).filter(|_| pair.provider != Provider::Passed)?;
         let sent = read(&case, "request.json")?;
         let (request, peek) = (pair.parse(&sent).ok()?, pair.peek(&sent).ok()?);
-        let names = pair.provider.build(&request, &settings(&case)).ok()?.1;
-        Some(Streamed { pair, case, peek, names, parts })
+        let settings = settings(&case);
+        let names = pair.provider.build(&request, &settings).ok()?.1;
+        Some(Streamed { pair, case, peek, names, settings, parts })
     })
 }
 
 #[test]
 fn a_stream_says_the_same_however_its_bytes_are_cut() {
     let mut seen = 0;
-    for Streamed { pair, case, names, parts, .. } in streams() {
+    for Streamed { pair, case, names, settings, parts, .. } in streams() {
         seen += 1;
         let bytes = parts.concat();
-        let whole = pair.provider.events(&names, [bytes.as_slice()]);
+        let whole = pair.provider.events(&names, &settings, [bytes.as_slice()]);
         for size in [1, 2, 3, 7, 16, 100, 1021] {
-            let cut = pair.provider.events(&names, bytes.chunks(size));
+            let cut = pair.provider.events(&names, &settings, bytes.chunks(size));
             assert_eq!(cut, whole, "{} in chunks of {size}", case.display());
         }
     }
@@ -465,17 +562,19 @@ fn a_stream_says_the_same_however_its_bytes_are_cut() {
 
 #[test]
 fn a_stream_that_dies_anywhere_is_an_error_and_never_an_end() {
-    for Streamed { pair, case, peek, names, parts } in streams() {
+    for Streamed { pair, case, peek, names, settings, parts } in streams() {
         let bytes = parts.concat();
-        let whole = pair.provider.events(&names, [bytes.as_slice()]);
+        let whole = pair.provider.events(&names, &settings, [bytes.as_slice()]);
         if matches!(whole.last(), Some(StreamEvent::Error(_))) {
             continue;
         }
         for cut in 0..bytes.len() {
-            let events = pair.provider.events(&names, [&bytes[..cut]]);
+            let events = pair.provider.events(&names, &settings, [&bytes[..cut]]);
             // A server of this dialect may leave out its last words once it has said why the answer ended.
             let finished = events.iter().any(|event| matches!(event, StreamEvent::Finish { .. }));
-            if pair.provider == Provider::OpenAi && finished {
+            // An agent has no last word at all: only its connection says that it broke.
+            let forgives = matches!(pair.provider, Provider::OpenAi | Provider::SageMaker | Provider::Text);
+            if (forgives && finished) || pair.provider == Provider::Agent {
                 continue;
             }
             let errors = events.iter().filter(|event| matches!(event, StreamEvent::Error(_))).count();
@@ -494,12 +593,14 @@ fn a_stream_that_dies_anywhere_is_an_error_and_never_an_end() {
 
 #[test]
 fn damaged_bytes_are_an_error_and_never_a_panic() {
-    for Streamed { pair, names, parts, .. } in streams().filter(|s| s.pair.provider == Provider::Bedrock).take(4) {
+    for Streamed { pair, names, settings, parts, .. } in
+        streams().filter(|s| s.pair.provider == Provider::Bedrock).take(4)
+    {
         let bytes = parts.concat();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x41;
-            let events = pair.provider.events(&names, [damaged.as_slice()]);
+            let events = pair.provider.events(&names, &settings, [damaged.as_slice()]);
             assert!(matches!(events.last(), Some(StreamEvent::Error(_))), "byte {at} changed and nobody noticed");
         }
     }

@@ -21,6 +21,8 @@ def main():
             "indexes": [item.index for item in answer.data],
             "tokens": answer.usage.prompt_tokens,
             "cost": raw.headers.get("x-tollway-cost-usd"),
+            "cache": raw.headers.get("x-tollway-cache"),
+            "vectors": [item.embedding for item in answer.data],
         }
     except openai.APIStatusError as error:
         seen = {"error": {"status": error.status_code, "code": error.code, "param": error.param}}

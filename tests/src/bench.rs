@@ -1,21 +1,28 @@
-//! In: the built proxy, a bare hyper reverse proxy, nginx. Out: CPU time a request of each on the same upstream, as ratios.
+//! In: the built proxy, a bare hyper reverse proxy, one that signs for Bedrock, nginx. Out: CPU time a request of each on the same
+//! upstream, the delay of a stream's first byte and the memory of an open stream, as ratios.
 //!
 //! # Why ratios of CPU time
 //! Seconds depend on the machine and on what else it does; CPU time of one process beside another's, measured in turns within a minute,
 //! hardly does. Each round drives every contender with the same requests one after the other; a ratio is the median of its rounds.
 
 mod contender;
+mod held;
 mod load;
+mod manifests;
 mod reverse;
+mod signing;
 mod upstream;
 
 pub use load::Shape;
 pub use reverse::reverse;
+pub use signing::signing;
 pub use upstream::upstream;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use contender::Contender;
+use held::Held;
 use serde::Serialize;
 
 /// How much is measured.
@@ -27,9 +34,11 @@ pub struct Plan {
     pub requests: usize,
     /// Connections that ask at the same time.
     pub connections: usize,
+    /// Streams open at the same time while memory is weighed.
+    pub streams: usize,
 }
 
-/// One line of the result: how many times the CPU time of `baseline` one request takes in tollway-proxy.
+/// One line of the result: how many times as much as `baseline` it takes tollway-proxy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ratio {
     pub name: String,
@@ -41,21 +50,22 @@ pub struct Ratio {
 #[derive(Clone, Debug)]
 pub struct Measured {
     rows: Vec<(Shape, Vec<(&'static str, f64)>)>,
+    first_bytes: Vec<(&'static str, Duration)>,
+    held: Option<Held>,
     pub ratios: Vec<Ratio>,
 }
-
-const BASELINES: [&str; 2] = ["hyper", "nginx"];
 
 /// Starts every contender, drives them in turns, stops them.
 pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<Measured> {
     let upstream = contender::start_upstream().await;
     let contenders = contender::start_all(&upstream).await;
-    let mut measured = Measured { rows: Vec::new(), ratios: Vec::new() };
-    for shape in [Shape::Plain, Shape::Stream] {
-        let mut turns: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
+    let mut measured = Measured { rows: Vec::new(), first_bytes: Vec::new(), held: None, ratios: Vec::new() };
+    for shape in Shape::ALL {
+        let taking_part: Vec<&Contender> = contenders.iter().filter(|c| c.serves(shape)).collect();
+        let mut turns: Vec<Vec<f64>> = vec![Vec::new(); taking_part.len()];
         for round in 0..=plan.rounds {
             progress(&format!("{}: round {round} of {}", shape.name(), plan.rounds));
-            for (turns, contender) in turns.iter_mut().zip(&contenders) {
+            for (turns, contender) in turns.iter_mut().zip(&taking_part) {
                 let cost = turn(contender, shape, plan).await?;
                 // Round 0 warms caches and pools up.
                 if round > 0 {
@@ -63,26 +73,39 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<M
                 }
             }
         }
-        measured.add(shape, &contenders, &turns);
+        measured.add(shape, &taking_part, &turns);
     }
+    progress("first byte of a stream");
+    for contender in contenders.iter().filter(|c| c.serves(Shape::Stream)) {
+        let took = load::first_bytes(contender.address, Shape::Stream, plan.requests / 4).await?;
+        measured.first_bytes.push((contender.name, median(took)));
+    }
+    let took = load::first_bytes(upstream.address, Shape::Stream, plan.requests / 4).await?;
+    measured.first_bytes.push(("no proxy", median(took)));
+    drop(contenders);
+    progress(&format!("{} open streams", plan.streams));
+    let held = held::weigh(upstream.address, plan.streams).await?;
+    let name = format!("tollway+budget memory of each of {} streams", held.streams);
+    measured.ratios.push(Ratio { name, baseline: "hyper".into(), ratio: hundredths(held.ours / held.bare) });
+    measured.held = Some(held);
     Ok(measured)
 }
 
 async fn turn(contender: &Contender, shape: Shape, plan: Plan) -> anyhow::Result<f64> {
-    let requests = if shape == Shape::Stream { plan.requests.div_ceil(10) } else { plan.requests };
+    let requests = if shape.is_stream() { plan.requests.div_ceil(10) } else { plan.requests };
     let before = contender.cpu_nanos();
     load::drive(contender.address, shape, requests, plan.connections).await?;
     Ok((contender.cpu_nanos() - before) as f64 / 1000.0 / requests as f64)
 }
 
 impl Measured {
-    fn add(&mut self, shape: Shape, contenders: &[Contender], turns: &[Vec<f64>]) {
+    fn add(&mut self, shape: Shape, contenders: &[&Contender], turns: &[Vec<f64>]) {
         let medians = contenders.iter().zip(turns).map(|(c, t)| (c.name, median(t.clone()))).collect();
-        for (ours, our_turns) in contenders.iter().zip(turns).filter(|(c, _)| !BASELINES.contains(&c.name)) {
-            for (baseline, their_turns) in contenders.iter().zip(turns).filter(|(c, _)| BASELINES.contains(&c.name)) {
+        for (ours, our_turns) in contenders.iter().zip(turns).filter(|(c, _)| !c.is_baseline) {
+            for (baseline, their_turns) in contenders.iter().zip(turns).filter(|(c, _)| c.is_baseline) {
                 let ratios = our_turns.iter().zip(their_turns).map(|(a, b)| a / b).collect();
-                let ratio = (median(ratios) * 100.0).round() / 100.0;
                 let name = format!("{} {}", ours.name, shape.name());
+                let ratio = hundredths(median::<f64>(ratios));
                 self.ratios.push(Ratio { name, baseline: baseline.name.into(), ratio });
             }
         }
@@ -94,21 +117,35 @@ impl Measured {
         let mut text = String::from("CPU time a request, microseconds (median of the rounds)\n\n");
         for (shape, medians) in &self.rows {
             for (name, micros) in medians {
-                let _ = writeln!(text, "  {:<8} {name:<18} {micros:>9.1}", shape.name());
+                let _ = writeln!(text, "  {:<16} {name:<18} {micros:>9.1}", shape.name());
+            }
+        }
+        text.push_str("\nuntil the first byte of a stream, milliseconds (median)\n\n");
+        for (name, took) in &self.first_bytes {
+            let _ = writeln!(text, "  {name:<35} {:>9.3}", took.as_secs_f64() * 1e3);
+        }
+        if let Some(Held { streams, ours, bare }) = self.held {
+            let _ = writeln!(text, "\nresident memory of each of {streams} open streams, KiB\n");
+            for (name, bytes) in [("hyper", bare), ("tollway+budget", ours)] {
+                let _ = writeln!(text, "  {name:<35} {:>9.1}", bytes / 1024.0);
             }
         }
         text.push_str("\nratio of the two, round by round (median)\n\n");
         for Ratio { name, baseline, ratio } in &self.ratios {
-            let _ = writeln!(text, "  {name:<26} / {baseline:<8} {ratio:>7.2}");
+            let _ = writeln!(text, "  {name:<50} / {baseline:<12} {ratio:>7.2}");
         }
         text
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+fn hundredths(ratio: f64) -> f64 {
+    (ratio * 100.0).round() / 100.0
+}
+
+/// The middle one; the lower of two.
+fn median<T: Copy + PartialOrd + Default>(mut values: Vec<T>) -> T {
+    values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -118,6 +155,6 @@ mod tests {
     #[test]
     fn the_median_is_in_the_middle() {
         assert_eq!(median(vec![9.0, 1.0, 5.0]), 5.0);
-        assert_eq!(median(vec![4.0, 1.0, 9.0, 2.0]), 3.0);
+        assert_eq!(median(vec![4.0, 1.0, 9.0, 2.0]), 2.0);
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod collector;
 pub mod http;
 pub mod manifests;
 pub mod process;

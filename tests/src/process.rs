@@ -14,7 +14,9 @@
 mod binary;
 mod operator;
 mod proxy;
+mod redis;
 
+pub use self::redis::{PASSWORD, Redis};
 pub use binary::{path, workspace};
 pub use operator::Operator;
 pub use proxy::Proxy;

@@ -1,4 +1,4 @@
-//! Upstreams that cannot run here, simulated on loopback: HTTP requests of a Bedrock runtime or OpenAI-compatible client come in,
+//! Upstreams that cannot run here, simulated on loopback: HTTP requests of a Bedrock or SageMaker runtime's client or an OpenAI-compatible one come in,
 //! answers on the real wire go out, and a bill of their own says what they would have cost.
 //!
 //! ```no_run
@@ -27,24 +27,29 @@
 //! Input is charged when the model starts to read, output as it is generated: events of a stream one by one, a plain answer as a
 //! whole. What a client cuts, or a scripted fault, is charged up to there; an error before the model starts costs nothing.
 
+mod account;
 mod admin;
 mod anthropic;
-mod bedrock;
+pub(crate) mod bedrock;
 mod book;
 mod config;
+mod embedder;
 mod generate;
+mod hosted;
 mod openai;
 mod reply;
 mod script;
 mod serve;
 mod server;
 
+pub use account::{Account, Held};
 pub use admin::rules;
 pub use bedrock::Shapes;
 pub use bedrock::shapes;
 pub use bedrock::signature::Credential;
 pub use book::{Bill, ModelBill, Outcome, Seen, Surface};
-pub use config::{Config, Model, Price};
+pub use config::{Answers, Config, Embeds, Model, Price};
+pub use embedder::vector;
 pub use reply::{Block, Reply};
 pub use script::{Corruption, Exception, Fault, Pace, Point, Rule, When};
 

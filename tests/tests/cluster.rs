@@ -6,9 +6,11 @@
 )]
 
 mod cluster {
+    mod aws;
     mod bad_resources;
     mod cap;
     mod convergence;
     mod failover;
     mod footprint;
+    mod shares;
 }

@@ -2,6 +2,7 @@
 
 use tollway_tests::cluster::Cluster;
 use tollway_tests::process::{Operator, Proxy, workspace};
+use tollway_tests::sim::Account;
 use tollway_tests::wait;
 
 const KEYED: &str = r#"
@@ -21,7 +22,14 @@ spec:
   - split: [{target: away, weight: 100}]
 "#;
 
-#[tokio::test]
+const MIRRORED: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: CostBudget
+metadata: {name: mirrored}
+spec: {limit: {amount: "5"}, period: Daily, mode: Observe, awsBudget: {accountId: "123456789012", name: mirrored}}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rights_in_the_manifest_are_enough() {
     let cluster = Cluster::start().await;
     let rights = std::fs::read_to_string(workspace().join("operator/rbac.yaml")).unwrap();
@@ -29,7 +37,14 @@ async fn the_rights_in_the_manifest_are_enough() {
     cluster.apply_text("tollway-system", &rights);
     let kubeconfig = cluster.kubeconfig_of("tollway-system", "tollway-operator").await;
 
-    let mut operator = Operator::replica(&cluster, "tollway-system", |p| p.env("KUBECONFIG", &kubeconfig));
+    let account = Account::start().await.expect("a port");
+    let mut operator = Operator::replica(&cluster, "tollway-system", |p| {
+        p.env("KUBECONFIG", &kubeconfig)
+            .env("AWS_ENDPOINT_URL_BUDGETS", account.url())
+            .env("AWS_ACCESS_KEY_ID", "AKIASIMULATED0000001")
+            .env("AWS_SECRET_ACCESS_KEY", "simulated/secret/access/key/number+00001")
+            .env("AWS_REGION", "us-east-1")
+    });
     operator.leading().await;
     operator.fetch_ca(&cluster).await;
     let namespace = cluster.namespace("team").await;
@@ -52,6 +67,12 @@ async fn the_rights_in_the_manifest_are_enough() {
         reasons.contains("GrantBurned").then_some(())
     })
     .await;
+
+    // The finalizer of a mirror can be set and taken off.
+    cluster.apply_text(&namespace, MIRRORED);
+    let in_sync = "--for=condition=AwsBudgetInSync";
+    cluster.kubectl(["wait", in_sync, "costbudget/mirrored", "--timeout=30s", "-n", &namespace]);
+    cluster.kubectl(["delete", "costbudget", "mirrored", "-n", &namespace]);
 
     let log = operator.process.log().to_lowercase();
     assert!(!log.contains("forbidden"), "{log}");

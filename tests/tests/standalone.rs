@@ -11,10 +11,14 @@ mod standalone {
     mod boto3_client;
     mod examples;
     mod footprint;
+    mod hosted;
     mod openai_client;
     mod openai_embeddings;
     mod openai_responses;
     mod quickstart;
+    mod sagemaker_embeddings;
     mod setup;
+    mod shared;
     mod streams;
+    mod traces;
 }

@@ -1,11 +1,12 @@
-//! A checked budget in; the routes it binds learn of it, and targets without a price are named.
+//! A checked budget in; the routes and embedding endpoints it binds learn of it, and targets without a price are named.
 
 use super::{Unpriced, Verdicts, route_id, routes::priced_as};
 use crate::{
     manifest::{FieldError, Id, Kind},
     snapshot::Snapshot,
-    table::{Mode, Route, Table},
+    table::{Embedding, Mode, Route, Table},
     validate::{Binds, Budget},
+    wire,
 };
 use std::collections::BTreeMap;
 
@@ -14,14 +15,31 @@ pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, ve
     table.budgets.insert(id.name.clone(), budget.table.clone());
     let (mut bound, mut unpriced) = (Vec::new(), Vec::new());
     for (name, route) in &mut table.routes {
-        if !binds(&budget.binds, name, snapshot) {
+        if !binds(&budget.binds, &route_id(name), snapshot) {
             continue;
         }
         bound.push(name.clone());
         // Budgets come in the order of their names, so the list stays sorted.
         route.budgets.push(id.name.clone());
+        let needs =
+            [(budget.table.has_shares(), wire::SHARES), (!budget.table.thresholds.is_empty(), wire::THRESHOLDS)];
+        for (_, feature) in needs.into_iter().filter(|(needed, _)| *needed) {
+            if !route.requires.iter().any(|required| required == feature) {
+                route.requires.push(feature.to_owned());
+            }
+        }
         if budget.table.mode == Mode::Enforce {
             unpriced.extend(without_price(name, route));
+        }
+    }
+    for (name, endpoint) in &mut table.embeddings {
+        // These always have a price, be it 0.
+        if binds(&budget.binds, &Id::new(Kind::EmbeddingEndpoint, name), snapshot) {
+            bound.push(Embedding::place(name));
+            endpoint.budgets.push(id.name.clone());
+            if budget.table.has_shares() && !endpoint.requires.iter().any(|required| required == wire::SHARES) {
+                endpoint.requires.push(wire::SHARES.to_owned());
+            }
         }
     }
     for found in &unpriced {
@@ -38,14 +56,14 @@ pub fn bind(id: &Id, budget: &Budget, snapshot: &Snapshot, table: &mut Table, ve
     }
 }
 
-fn binds(binds: &Binds, route: &str, snapshot: &Snapshot) -> bool {
+fn binds(binds: &Binds, id: &Id, snapshot: &Snapshot) -> bool {
     match binds {
         Binds::Everything => true,
-        Binds::Named(ids) => ids.iter().any(|id| id.kind == Kind::ModelRoute && id.name == route),
+        Binds::Named(ids) => ids.contains(id),
         Binds::Labelled(wanted) => {
             let has =
                 |labels: &BTreeMap<String, String>| wanted.iter().all(|(name, value)| labels.get(name) == Some(value));
-            snapshot.resources.get(&route_id(route)).is_some_and(|entry| has(&entry.labels))
+            snapshot.resources.get(id).is_some_and(|entry| has(&entry.labels))
         }
     }
 }

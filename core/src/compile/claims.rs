@@ -1,14 +1,15 @@
-//! Who has which model name: the older resource; without creation times, the lesser name. Only the contested name is lost.
+//! Who has which model name, routes and embedding endpoints alike: the older resource; without creation times, the lesser name. Only the contested name is lost.
 
 use super::{Conflict, Verdicts};
 use crate::{
     manifest::{Id, Kind},
     snapshot::Snapshot,
+    table,
     validate::Checked,
 };
 use std::collections::{BTreeMap, btree_map};
 
-/// Model names and the routes that have them; losses go to the verdicts.
+/// Model names and what has them; losses go to the verdicts.
 pub fn settle(
     snapshot: &Snapshot,
     in_force: &BTreeMap<Id, Checked>,
@@ -33,14 +34,17 @@ pub fn settle(
             }
         }
     }
-    let routed = owners.into_iter().filter(|(_, id)| id.kind == Kind::ModelRoute);
-    routed.map(|(model, id)| (model.to_owned(), id.name.clone())).collect()
+    let place = |id: &Id| match id.kind {
+        Kind::EmbeddingEndpoint => table::Embedding::place(&id.name),
+        Kind::ModelRoute | Kind::CostBudget => id.name.clone(),
+    };
+    owners.into_iter().map(|(model, id)| (model.to_owned(), place(id))).collect()
 }
 
 fn names(checked: &Checked) -> Vec<&str> {
     match checked {
         Checked::Route(route) => route.models.iter().map(String::as_str).collect(),
-        Checked::Embedding(endpoint) => vec![&endpoint.model],
+        Checked::Embedding(endpoint) => vec![&endpoint.table.model],
         Checked::Budget(_) => Vec::new(),
     }
 }

@@ -5,10 +5,11 @@ use crate::{
     manifest::FieldError,
     snapshot::Facts,
     spend::{Price, catalog},
-    table::{self, Auth, Prompt, Provider},
+    table::{self, Auth, CACHE_SECRET, CACHE_SECRET_KEY, Cache, LimitScope, Prompt, Provider, SecretKey},
     validate::{Route, Target},
     wire,
 };
+use std::collections::BTreeMap;
 
 /// The compiled route; a target whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Route {
@@ -29,7 +30,7 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         let key = match &target.provider {
             Provider::OpenAi(table::OpenAi { api_key, .. }) => api_key.as_ref().map(|key| (key, "openai")),
             Provider::Anthropic(table::Anthropic { api_key, .. }) => Some((api_key, "anthropic")),
-            Provider::Bedrock(_) | Provider::Simulated(_) => None,
+            Provider::Bedrock(_) | Provider::SageMaker(_) | Provider::AgentCore(_) | Provider::Simulated(_) => None,
         };
         if let Some((secret, provider)) = key {
             let path = format!("spec.targets[{}].{provider}.apiKey.secretRef", target.at);
@@ -41,10 +42,16 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     }
     let system = system.as_ref().and_then(|map| prompt(map, facts, verdict));
     let jwt = matches!(auth, Some(Auth::Jwt { .. })).then_some(wire::JWT);
-    let requires = [(!rate_limits.is_empty()).then_some(wire::RATE_LIMITS), system.as_ref().map(|_| wire::SYSTEM), jwt];
+    let global = rate_limits.iter().any(|limit| limit.scope == LimitScope::Global).then_some(wire::GLOBAL_LIMITS);
+    let limited = (!rate_limits.is_empty()).then_some(wire::RATE_LIMITS);
+    let targets: BTreeMap<_, _> = targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect();
+    let full = |price: &Price| price.long.is_some() || !price.per_image.is_zero();
+    let full_prices = targets.values().any(|target| target.price.as_ref().is_some_and(full));
+    let full_prices = full_prices.then_some(wire::FULL_PRICES);
+    let requires = [limited, global, system.as_ref().map(|_| wire::SYSTEM), jwt, full_prices];
     table::Route {
         requires: requires.into_iter().flatten().map(str::to_owned).collect(),
-        targets: targets.iter().map(|t| (t.name.clone(), compiled(t, facts))).collect(),
+        targets,
         rules: rules.clone(),
         defaults: defaults.clone(),
         retry: retry.clone(),
@@ -54,8 +61,18 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
         auth: auth.clone(),
         rate_limits: rate_limits.clone(),
         system,
-        cache: *cache,
+        cache: cache.clone().map(|cache| keyed(cache, facts, verdict)),
     }
+}
+
+/// The cache with the key that its shared answers are encrypted under.
+fn keyed(mut cache: Cache, facts: &Facts, verdict: &mut Verdict) -> Cache {
+    if let Some(shared) = cache.shared.as_mut().filter(|_| facts.secrets.contains_key(CACHE_SECRET)) {
+        let path = "spec.cache.scope".to_owned();
+        verdict.unresolved.extend(missing(facts, CACHE_SECRET, Some(CACHE_SECRET_KEY), path));
+        shared.key = Some(SecretKey { name: CACHE_SECRET.to_owned(), key: CACHE_SECRET_KEY.to_owned() });
+    }
+    cache
 }
 
 /// The bundle in a ConfigMap: `system` first, then every other key in order but `user`, which is a turn of its own. Blank ones say nothing.
@@ -87,9 +104,11 @@ fn prompt(map: &str, facts: &Facts, verdict: &mut Verdict) -> Option<Prompt> {
 /// The model that a target's price goes by.
 pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
     match provider {
-        Provider::Bedrock(bedrock) => &bedrock.model_id,
+        Provider::Bedrock(bedrock) => bedrock.known_as(),
         Provider::OpenAi(openai) => openai.model.as_deref().unwrap_or(name),
         Provider::Anthropic(anthropic) => &anthropic.model,
+        Provider::SageMaker(sagemaker) => &sagemaker.endpoint_name,
+        Provider::AgentCore(agent) => &agent.runtime_arn,
         Provider::Simulated(_) => name,
     }
 }
@@ -97,10 +116,15 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
 fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
-        Provider::Bedrock(bedrock) => facts.catalog.lookup(&bedrock.model_id),
-        Provider::OpenAi(_) | Provider::Anthropic(_) | Provider::Simulated(_) => None,
+        Provider::Bedrock(bedrock) => facts.catalog.lookup_in(bedrock.known_as(), bedrock.region.as_deref()),
+        Provider::OpenAi(_)
+        | Provider::Anthropic(_)
+        | Provider::SageMaker(_)
+        | Provider::AgentCore(_)
+        | Provider::Simulated(_) => None,
     };
-    let free = matches!(target.provider, Provider::Simulated(_)).then(Price::default);
+    // An endpoint's hours are paid whether it is asked or not.
+    let free = matches!(target.provider, Provider::Simulated(_) | Provider::SageMaker(_)).then(Price::default);
     let price = match (&target.price, &known) {
         (Some(stated), Some(model)) => Some(stated.raise(&model.price)),
         (Some(stated), None) => Some(stated.alone()),
@@ -115,7 +139,8 @@ fn compiled(target: &Target, facts: &Facts) -> table::Target {
     }
 }
 
-fn missing(facts: &Facts, secret: &str, key: Option<&str>, path: String) -> Option<FieldError> {
+/// A reference to a Secret that is not there, or not with that key.
+pub fn missing(facts: &Facts, secret: &str, key: Option<&str>, path: String) -> Option<FieldError> {
     match (facts.secrets.get(secret), key) {
         (None, _) => Some(FieldError::new(path, format!("Secret {secret} does not exist: create it"))),
         (Some(keys), Some(key)) if !keys.contains(key) => {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     snapshot::{Folder, LastGood},
-    spend::Nano,
+    spend::{Nano, Price, catalog::Catalog},
+    table::{ChatFormat, Embedding, Provider, Template},
 };
 
 const ROUTE: &str = r#"
@@ -35,6 +36,12 @@ spec: {limit: {amount: "1.50"}, period: Monthly}
 
 fn route(name: &str, model: &str) -> String {
     ROUTE.replace("NAME", name).replace("MODEL", model)
+}
+
+/// The route with another first target.
+fn first_target(target: &str) -> String {
+    let nova = "    bedrock: {modelId: amazon.nova-pro-v1:0, region: us-east-1}\n    price: {inputPerMillion: \"0.01\", outputPerMillion: \"99\"}";
+    route("r", "m").replace(nova, target)
 }
 
 fn folder(documents: &[String]) -> Folder {
@@ -183,30 +190,68 @@ fn a_slip_outside_of_the_spec_hides_none_inside() {
 }
 
 #[test]
-fn what_is_not_acted_on_yet_is_refused_or_left_out_by_name() {
-    let refused =
-        route("r", "m").replace("  rules:", "  rateLimits: [{per: User, requests: 1, scope: Global}]\n  rules:");
-    let (table, verdicts) = compiled(&[refused]);
-    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
-    assert!(table.routes.is_empty() && verdict.errors.is_empty());
-    assert_eq!(verdict.refused[0].field, "spec.rateLimits[0].scope");
-
-    let partly = route("r", "m")
-        .replace(
-            "    bedrock: {modelId: amazon.nova-pro-v1:0, region: us-east-1}",
-            "    sagemaker: {endpointName: e, format: TGI}",
-        )
-        .replace("headers: [{name: X-Team, value: a}]", "prompt: {class: Code}");
-    let (table, verdicts) = compiled(&[partly]);
-    let verdict = &verdicts[&Id::new(Kind::ModelRoute, "r")];
-    let fields: Vec<_> = verdict.ignored.iter().map(|e| e.field.as_str()).collect();
-    assert_eq!(fields, ["spec.targets[0]"]);
-    let rules = &table.routes["r"].rules;
+fn limits_over_all_proxies_need_a_proxy_that_knows_them() {
+    let limited = |limits: &str| {
+        let text = route("r", "m").replace("  rules:", &format!("  rateLimits: [{limits}]\n  rules:"));
+        compiled(&[text]).0.routes["r"].requires.clone()
+    };
+    assert_eq!(limited("{per: User, requests: 1}"), ["rateLimits"]);
     assert_eq!(
-        (rules.len(), rules[0].split[0].target.as_str(), rules[0].fallback.len()),
-        (2, "local", 0),
-        "the first fallback steps in"
+        limited("{per: User, requests: 1}, {per: Route, tokens: 1, scope: Global}"),
+        ["rateLimits", "globalLimits"]
     );
+}
+
+#[test]
+fn shared_answers_are_encrypted_under_the_secret_as_soon_as_there_is_one() {
+    let shared = route("r", "m").replace("  rules:", "  cache: {ttl: 1m, scope: Shared}\n  rules:");
+    let secret =
+        |data: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: tollway-cache}}\nstringData: {data}\n");
+    let cache = |files: &[String]| {
+        let (table, mut verdicts) = compiled(files);
+        let unresolved = verdicts.remove(&Id::new(Kind::ModelRoute, "r")).unwrap().unresolved;
+        let fields = unresolved.iter().filter(|e| e.field.starts_with("spec.cache")).map(ToString::to_string);
+        (table.routes["r"].cache.clone().unwrap().shared.unwrap().key, fields.collect::<Vec<_>>())
+    };
+    let key = Some(crate::table::SecretKey { name: "tollway-cache".to_owned(), key: "key".to_owned() });
+    assert_eq!(cache(std::slice::from_ref(&shared)), (None, vec![]), "that it is missing is no mistake");
+    assert_eq!(cache(&[shared.clone(), secret("{key: x}")]), (key.clone(), vec![]));
+    let (held, wrong) = cache(&[shared, secret("{other: x}")]);
+    assert_eq!((held, wrong.len()), (key, 1), "{wrong:?}");
+    let alone = route("r", "m").replace("  rules:", "  cache: {ttl: 1m}\n  rules:");
+    assert_eq!(compiled(&[alone, secret("{key: x}")]).0.routes["r"].cache.as_ref().unwrap().shared, None);
+}
+
+#[test]
+fn endpoints_cost_nothing_unless_priced_and_agents_are_priced_by_the_request_only() {
+    let (table, _) = compiled(&[first_target("    sagemaker: {endpointName: codellama-70b, format: TGI}")]);
+    let hosted = table.routes["r"].targets.values().find(|t| matches!(t.provider, Provider::SageMaker(_))).unwrap();
+    assert_eq!(hosted.price, Some(Price::default()));
+    let Provider::SageMaker(endpoint) = &hosted.provider else { unreachable!() };
+    assert_eq!(endpoint.format, ChatFormat::Tgi(Template::CodeLlama70b));
+
+    let agent = "    agentCore: {runtimeArn: \"arn:aws:bedrock-agentcore:eu-west-1:123456789012:runtime/a\"}\n    price: {PRICE}";
+    for (price, errors) in
+        [("perRequest: \"0.01\"", 0), ("inputPerMillion: \"1\"", 1), ("perRequest: \"1\", outputPerMillion: \"1\"", 1)]
+    {
+        let (_, verdicts) = compiled(&[first_target(&agent.replace("PRICE", price))]);
+        assert_eq!(verdicts[&Id::new(Kind::ModelRoute, "r")].errors.len(), errors, "{price}");
+    }
+}
+
+#[test]
+fn an_arn_that_hides_its_model_costs_what_the_route_says_it_is() {
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+    let of = |more: &str| {
+        let text = format!("    bedrock: {{modelId: \"{arn}\", region: us-east-1{more}}}");
+        let (table, _) = compiled(&[first_target(&text)]);
+        let is_bedrock = |t: &&crate::table::Target| matches!(t.provider, Provider::Bedrock(_));
+        table.routes["r"].targets.values().find(is_bedrock).unwrap().clone()
+    };
+    assert_eq!(of("").price, None);
+    let known = of(", baseModel: us.amazon.nova-pro-v1:0");
+    assert_eq!(known.price, Catalog::shipped().lookup("amazon.nova-pro-v1:0").map(|m| m.price));
+    assert_eq!(known.bounds.context_window, 300_000);
 }
 
 #[test]
@@ -250,4 +295,71 @@ fn a_bundle_is_resolved_in_order_and_outlives_its_config_map() {
     let never = folder(&[route]);
     let (table, verdicts) = compile(&never.snapshot, &never.facts);
     assert_eq!((table.routes["r"].system.as_ref(), fields(&verdicts).len()), (None, 2));
+}
+
+const ENDPOINT: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: EmbeddingEndpoint
+metadata: {name: NAME, labels: {team: a}}
+spec:
+  model: MODEL
+  dimensions: 1024
+  sagemaker: {endpointName: e, payload: TEI}
+  fallback: [{openai: {baseUrl: "http://tei.example.com/v1/", apiKey: {secretRef: {name: keys}}}}]
+"#;
+
+fn endpoint(name: &str, model: &str) -> String {
+    ENDPOINT.replace("NAME", name).replace("MODEL", model)
+}
+
+#[test]
+fn an_embedding_endpoint_is_compiled_and_bound_by_budgets_like_a_route() {
+    let named = BUDGET
+        .replace("NAME", "named")
+        .replace("period: Monthly", "period: Once, targetRefs: [{kind: EmbeddingEndpoint, name: a}]");
+    let labelled = BUDGET
+        .replace("NAME", "labelled")
+        .replace("period: Monthly", "period: Once, selector: {matchLabels: {team: a}}");
+    // A route of the same name is another thing.
+    let (table, verdicts) =
+        compiled(&[endpoint("a", "bge"), route("a", "m").replace("team: a", "team: b"), BUDGET.replace("NAME", "all"), named, labelled]);
+    let compiled = &table.embeddings["a"];
+    assert_eq!((table.models["bge"].as_str(), Embedding::named(&table.models["bge"])), ("EmbeddingEndpoint/a", Some("a")));
+    assert_eq!(compiled.budgets, ["all", "labelled", "named"]);
+    assert_eq!(table.routes["a"].budgets, ["all"]);
+    assert_eq!(compiled.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), ["sagemaker", "fallback-0"]);
+    assert_eq!((compiled.price, compiled.requires.as_slice()), (crate::spend::Price::default(), &["embeddings".to_owned()][..]));
+    let verdict = &verdicts[&Id::new(Kind::EmbeddingEndpoint, "a")];
+    let missing: Vec<&str> = verdict.unresolved.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!((verdict.in_force, missing), (InForce::Current, vec!["spec.fallback[0].openai.apiKey.secretRef"]));
+    assert_eq!(verdicts[&Id::new(Kind::CostBudget, "named")].binds, ["EmbeddingEndpoint/a"]);
+    let decoded = crate::wire::decode(&crate::wire::encode(&table).bytes, &crate::wire::encode(&table).digest, crate::wire::FEATURES);
+    assert_eq!(decoded.unwrap().table, table);
+}
+
+#[test]
+fn a_name_that_a_route_has_is_not_an_endpoints_too() {
+    let (table, verdicts) = compiled(&[endpoint("z", "shared"), route("a", "m")]);
+    assert_eq!((table.models["shared"].as_str(), table.embeddings.len()), ("a", 0));
+    let verdict = &verdicts[&Id::new(Kind::EmbeddingEndpoint, "z")];
+    assert_eq!((verdict.models.len(), verdict.conflicts.len()), (0, 1));
+}
+
+#[test]
+fn an_endpoint_of_a_later_version_is_named_and_its_model_is_not_another_routes() {
+    let (table, _) = compiled(&[endpoint("e", "bge"), route("r", "*")]);
+    let encoded = crate::wire::encode(&table);
+    let decoded = crate::wire::decode(&encoded.bytes, &encoded.digest, &[]).unwrap();
+    assert!(decoded.unserved["EmbeddingEndpoint/e"].contains("embeddings"), "{:?}", decoded.unserved);
+    assert_eq!((decoded.table.models["bge"].as_str(), decoded.table.routes.len()), ("EmbeddingEndpoint/e", 1));
+}
+
+#[test]
+fn prices_of_images_and_long_inputs_ask_for_a_proxy_that_knows_them() {
+    let of = |model: &str| route("r", "m").replace("amazon.nova-pro-v1:0", model);
+    let (table, _) = compiled(&[of("us.anthropic.claude-sonnet-4-5-20250929-v1:0")]);
+    assert_eq!(table.routes["r"].requires, [crate::wire::FULL_PRICES]);
+    let price = table.routes["r"].targets["nova"].price.unwrap();
+    assert_eq!(price.long.unwrap().output, Nano(99_000_000_000), "the target's raise holds for long inputs too");
+    assert!(compiled(&[route("r", "m")]).0.routes["r"].requires.is_empty());
 }

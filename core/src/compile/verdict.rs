@@ -32,12 +32,14 @@ pub struct Verdict {
     pub unresolved: Vec<FieldError>,
     /// Targets that a budget names and that do not exist.
     pub not_found: Vec<FieldError>,
-    /// Routes that a budget binds.
+    /// Routes, and places of embedding endpoints, that a budget binds.
     pub binds: Vec<String>,
     /// Targets without a price under an enforcing budget, on the route and on the budget.
     pub unpriced: Vec<Unpriced>,
     /// Names of a route's targets, in the order of the spec in force.
     pub targets: Vec<String>,
+    /// The latency that an embedding endpoint's spec in force wants to keep, milliseconds.
+    pub latency_target_ms: Option<u64>,
 }
 
 /// Which spec of a resource is in the table.

@@ -3,12 +3,15 @@
 use super::ledger::{DeniedReason, Effect, Event, Figures, ShownGrant, Spent};
 use super::nano::Nano;
 use super::purse::{Granted, In, Out, Spending, State};
+use super::subject::{Share, Subject, Who};
 use crate::control::{self, ledger_down, ledger_up};
 
 impl From<DeniedReason> for control::DeniedReason {
     fn from(reason: DeniedReason) -> Self {
         match reason {
             DeniedReason::Exhausted => Self::Exhausted,
+            DeniedReason::ShareExhausted(Share::User) => Self::UserExhausted,
+            DeniedReason::ShareExhausted(Share::Client) => Self::ClientExhausted,
             DeniedReason::Contended => Self::Contended,
             DeniedReason::Frozen => Self::Frozen,
             DeniedReason::Unavailable => Self::Unavailable,
@@ -21,6 +24,8 @@ impl From<control::DeniedReason> for DeniedReason {
     fn from(reason: control::DeniedReason) -> Self {
         match reason {
             control::DeniedReason::Exhausted => Self::Exhausted,
+            control::DeniedReason::UserExhausted => Self::ShareExhausted(Share::User),
+            control::DeniedReason::ClientExhausted => Self::ShareExhausted(Share::Client),
             control::DeniedReason::Contended => Self::Contended,
             control::DeniedReason::Frozen => Self::Frozen,
             control::DeniedReason::Unavailable | control::DeniedReason::Unspecified => Self::Unavailable,
@@ -28,12 +33,26 @@ impl From<control::DeniedReason> for DeniedReason {
     }
 }
 
+/// A hash as messages carry it: text, empty for nobody.
+fn text(who: Option<Who>) -> String {
+    who.map(|who| who.to_string()).unwrap_or_default()
+}
+
+/// What is no hash counts as one all the same, so that nobody is served outside every share by saying nonsense.
+fn subject(user: &str, client: &str) -> Subject {
+    let who = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap_or_else(|_| Who::default()));
+    Subject { user: who(user), client: who(client) }
+}
+
 /// The purse's message about `budget`, for the proxy to send.
 #[must_use]
 pub fn up(budget: &str, out: Out) -> control::LedgerUp {
     let budget = budget.to_owned();
     let message = match out {
-        Out::Ask { id, min, want } => ledger_up::Message::Ask(control::Ask { budget, id, min: min.0, want: want.0 }),
+        Out::Ask { id, min, want, subject: Subject { user, client } } => {
+            let (user, client) = (text(user), text(client));
+            ledger_up::Message::Ask(control::Ask { budget, id, min: min.0, want: want.0, user, client })
+        }
         Out::Report(Spending { ledger, grant, spent, estimated, bound_exceeded }) => {
             let (spent, estimated) = (spent.0, estimated.0);
             ledger_up::Message::Report(control::Report { budget, ledger, grant, spent, estimated, bound_exceeded })
@@ -49,23 +68,26 @@ pub fn up(budget: &str, out: Out) -> control::LedgerUp {
 /// A grant of `budget` as a connecting proxy shows it: one entry of what [`super::Purse::hello`] returns.
 #[must_use]
 pub fn held(budget: &str, ledger: String, shown: ShownGrant) -> control::HeldGrant {
-    let ShownGrant { grant, amount, spent, estimated } = shown;
+    let ShownGrant { grant, amount, spent, estimated, subject: Subject { user, client } } = shown;
+    let (user, client) = (text(user), text(client));
     let (amount, spent, estimated) = (amount.0, spent.0, estimated.0);
-    control::HeldGrant { budget: budget.to_owned(), ledger, grant, amount, spent, estimated }
+    control::HeldGrant { budget: budget.to_owned(), ledger, grant, amount, spent, estimated, user, client }
 }
 
 /// A shown grant, for the operator to sort by budget and ledger into [`Event::Hello`].
 #[must_use]
 pub fn shown(held: &control::HeldGrant) -> ShownGrant {
-    let control::HeldGrant { grant, amount, spent, estimated, budget: _, ledger: _ } = held;
-    ShownGrant { grant: *grant, amount: Nano(*amount), spent: Nano(*spent), estimated: Nano(*estimated) }
+    let control::HeldGrant { grant, amount, spent, estimated, user, client, budget: _, ledger: _ } = held;
+    let (amount, spent, estimated) = (Nano(*amount), Nano(*spent), Nano(*estimated));
+    ShownGrant { grant: *grant, amount, spent, estimated, subject: subject(user, client) }
 }
 
 /// A proxy's ask as an event of its budget's ledger.
 #[must_use]
 pub fn ask(pod: &str, incarnation: &str, ask: &control::Ask) -> Event {
-    let (pod, incarnation) = (pod.to_owned(), incarnation.to_owned());
-    Event::Ask { pod, incarnation, id: ask.id, min: Nano(ask.min), want: Nano(ask.want) }
+    let control::Ask { budget: _, id, min, want, user, client } = ask;
+    let (pod, incarnation, subject) = (pod.to_owned(), incarnation.to_owned(), subject(user, client));
+    Event::Ask { pod, incarnation, id: *id, min: Nano(*min), want: Nano(*want), subject }
 }
 
 /// A proxy's report as an event of the ledger it names.
@@ -92,15 +114,26 @@ fn figures(incarnation: &str, grant: u64, spent: u64, estimated: u64, bound_exce
 pub fn down(budget: &str, uid: &str, window_end_ms: i64, effect: Effect) -> Option<(String, control::LedgerDown)> {
     let (budget, own) = (budget.to_owned(), uid.to_owned());
     let (to, message) = match effect {
-        Effect::Granted { incarnation, ask, grant, amount, life_end_ms } => {
+        Effect::Granted { incarnation, ask, subject: Subject { user, client }, grant, amount, life_end_ms } => {
             let (to, amount, ledger) = (incarnation.clone(), amount.0, own);
-            let made = control::Grant { budget, ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms };
+            let (user, client) = (text(user), text(client));
+            let made = control::Grant {
+                budget,
+                ledger,
+                grant,
+                incarnation,
+                ask,
+                amount,
+                window_end_ms,
+                life_end_ms,
+                user,
+                client,
+            };
             (to, ledger_down::Message::Grant(made))
         }
-        Effect::Denied { incarnation, ask, reason, fits } => {
-            let reason = control::DeniedReason::from(reason).into();
-            let denied = control::Denied { budget, incarnation: incarnation.clone(), ask, reason, fits: fits.0 };
-            (incarnation, ledger_down::Message::Denied(denied))
+        Effect::Denied { incarnation, ask, subject, reason, fits } => {
+            let message = denied(&budget, &incarnation, ask, subject, reason, fits);
+            (incarnation, message)
         }
         Effect::Recall { incarnation, grant } => {
             (incarnation, ledger_down::Message::Recall(control::Recall { budget, ledger: own, grant }))
@@ -112,6 +145,28 @@ pub fn down(budget: &str, uid: &str, window_end_ms: i64, effect: Effect) -> Opti
         Effect::Burned { .. } | Effect::Frozen { .. } | Effect::StateChanged => return None,
     };
     Some((to, control::LedgerDown { message: Some(message) }))
+}
+
+fn denied(
+    budget: &str,
+    incarnation: &str,
+    ask: u64,
+    Subject { user, client }: Subject,
+    reason: DeniedReason,
+    fits: Nano,
+) -> ledger_down::Message {
+    let reason = control::DeniedReason::from(reason).into();
+    let (budget, incarnation) = (budget.to_owned(), incarnation.to_owned());
+    let (user, client) = (text(user), text(client));
+    ledger_down::Message::Denied(control::Denied { budget, incarnation, ask, reason, fits: fits.0, user, client })
+}
+
+/// What a proxy is told whose ask could not be looked at: it asks again.
+#[must_use]
+pub fn unavailable(incarnation: &str, ask: &control::Ask) -> control::LedgerDown {
+    let whose = subject(&ask.user, &ask.client);
+    let message = denied(&ask.budget, incarnation, ask.id, whose, DeniedReason::Unavailable, Nano::ZERO);
+    control::LedgerDown { message: Some(message) }
 }
 
 /// Where `budget` stands, for every proxy of it.
@@ -130,25 +185,41 @@ pub fn state(budget: &str, window_end_ms: i64, figures: &Figures) -> control::Le
     control::LedgerDown { message: Some(ledger_down::Message::State(state)) }
 }
 
-/// A message of the operator as the budget it is about and what that budget's purse takes; none for one of a later version.
+/// A message of the operator as the budget and the subject it is about and what that purse takes; none for one of a later version.
+/// What is about no one's shares in particular is for every purse of the budget.
 #[must_use]
-pub fn taken(down: control::LedgerDown) -> Option<(String, In)> {
+pub fn taken(down: control::LedgerDown) -> Option<(String, Subject, In)> {
     Some(match down.message? {
         ledger_down::Message::Grant(made) => {
-            let control::Grant { budget, ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms } = made;
+            let control::Grant {
+                budget,
+                ledger,
+                grant,
+                incarnation,
+                ask,
+                amount,
+                window_end_ms,
+                life_end_ms,
+                user,
+                client,
+            } = made;
             let amount = Nano(amount);
-            (budget, In::Grant(Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms }))
+            (
+                budget,
+                subject(&user, &client),
+                In::Grant(Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms }),
+            )
         }
         ledger_down::Message::Denied(denied) => {
             let reason = DeniedReason::from(denied.reason());
-            let control::Denied { budget, incarnation, ask, reason: _, fits } = denied;
-            (budget, In::Denied { incarnation, ask, reason, fits: Nano(fits) })
+            let control::Denied { budget, incarnation, ask, reason: _, fits, user, client } = denied;
+            (budget, subject(&user, &client), In::Denied { incarnation, ask, reason, fits: Nano(fits) })
         }
         ledger_down::Message::Recall(control::Recall { budget, ledger, grant }) => {
-            (budget, In::Recall { ledger, grant })
+            (budget, Subject::default(), In::Recall { ledger, grant })
         }
         ledger_down::Message::Closed(control::Closed { budget, ledger, grant }) => {
-            (budget, In::Closed { ledger, grant })
+            (budget, Subject::default(), In::Closed { ledger, grant })
         }
         ledger_down::Message::State(state) => {
             let control::BudgetState {
@@ -170,7 +241,7 @@ pub fn taken(down: control::LedgerDown) -> Option<(String, In)> {
                 denied_models: denied_models.into_iter().collect(),
                 window_end_ms,
             };
-            (budget, In::State(state))
+            (budget, Subject::default(), In::State(state))
         }
     })
 }
@@ -185,12 +256,22 @@ mod tests {
         M::decode(message.encode_to_vec().as_slice()).unwrap()
     }
 
+    fn ann() -> Subject {
+        Subject::new(Some(Some("ann")), Some(None))
+    }
+
     #[test]
     fn what_a_ledger_tells_reaches_the_purse_whole() {
         let to = |effect| down("b", "uid", 77, effect).map(|(to, m)| (to, taken(over_the_wire(&m)).unwrap()));
         let incarnation = || "me".to_owned();
-        let granted =
-            Effect::Granted { incarnation: incarnation(), ask: 3, grant: 9, amount: Nano(5), life_end_ms: 88 };
+        let granted = Effect::Granted {
+            incarnation: incarnation(),
+            ask: 3,
+            subject: ann(),
+            grant: 9,
+            amount: Nano(5),
+            life_end_ms: 88,
+        };
         let (ledger, window_end_ms) = ("uid".to_owned(), 77);
         let made = Granted {
             ledger,
@@ -201,19 +282,24 @@ mod tests {
             window_end_ms,
             life_end_ms: 88,
         };
-        assert_eq!(to(granted), Some((incarnation(), ("b".to_owned(), In::Grant(made)))));
-        for reason in
-            [DeniedReason::Exhausted, DeniedReason::Contended, DeniedReason::Frozen, DeniedReason::Unavailable]
-        {
+        assert_eq!(to(granted), Some((incarnation(), ("b".to_owned(), ann(), In::Grant(made)))));
+        for reason in [
+            DeniedReason::Exhausted,
+            DeniedReason::ShareExhausted(Share::User),
+            DeniedReason::ShareExhausted(Share::Client),
+            DeniedReason::Contended,
+            DeniedReason::Frozen,
+            DeniedReason::Unavailable,
+        ] {
             let (ask, fits) = (4, Nano(6));
-            let denied = Effect::Denied { incarnation: incarnation(), ask, reason, fits };
+            let denied = Effect::Denied { incarnation: incarnation(), ask, subject: ann(), reason, fits };
             let arrives = In::Denied { incarnation: incarnation(), ask, reason, fits };
-            assert_eq!(to(denied), Some((incarnation(), ("b".to_owned(), arrives))));
+            assert_eq!(to(denied), Some((incarnation(), ("b".to_owned(), ann(), arrives))));
         }
         let recall = Effect::Recall { incarnation: incarnation(), grant: 2 };
-        assert_eq!(to(recall).unwrap().1.1, In::Recall { ledger: "uid".into(), grant: 2 });
+        assert_eq!(to(recall).unwrap().1.2, In::Recall { ledger: "uid".into(), grant: 2 });
         let closed = Effect::Closed { incarnation: incarnation(), ledger: Some("old".into()), grant: 2 };
-        assert_eq!(to(closed).unwrap().1.1, In::Closed { ledger: "old".into(), grant: 2 });
+        assert_eq!(to(closed).unwrap().1.2, In::Closed { ledger: "old".into(), grant: 2 });
         assert_eq!(to(Effect::StateChanged), None);
     }
 
@@ -241,14 +327,16 @@ mod tests {
             ledger_up::Message::Close(c) => assert_eq!(close("me", c), Event::Close(figures)),
             other => panic!("{other:?}"),
         }
-        match over_the_wire(&up("b", Out::Ask { id: 5, min: Nano(1), want: Nano(2) })).message.unwrap() {
+        match over_the_wire(&up("b", Out::Ask { id: 5, min: Nano(1), want: Nano(2), subject: ann() })).message.unwrap()
+        {
             ledger_up::Message::Ask(a) => {
                 let (pod, incarnation) = ("p".to_owned(), "me".to_owned());
-                assert_eq!(ask("p", "me", &a), Event::Ask { pod, incarnation, id: 5, min: Nano(1), want: Nano(2) });
+                let (min, want, subject) = (Nano(1), Nano(2), ann());
+                assert_eq!(ask("p", "me", &a), Event::Ask { pod, incarnation, id: 5, min, want, subject });
             }
             other => panic!("{other:?}"),
         }
-        let grant = ShownGrant { grant: 1, amount: Nano(9), spent: Nano(4), estimated: Nano(2) };
+        let grant = ShownGrant { grant: 1, amount: Nano(9), spent: Nano(4), estimated: Nano(2), subject: ann() };
         assert_eq!(shown(&over_the_wire(&held("b", "uid".into(), grant))), grant);
     }
 
@@ -263,7 +351,7 @@ mod tests {
             denied_models: vec!["m".into()],
             ..Figures::default()
         };
-        let (budget, message) = taken(over_the_wire(&state("b", 77, &figures))).unwrap();
+        let (budget, _, message) = taken(over_the_wire(&state("b", 77, &figures))).unwrap();
         let In::State(told) = message else { panic!("{message:?}") };
         assert_eq!((budget.as_str(), told.percent(), told.window_end_ms), ("b", 80, 77));
         assert!(told.exhausted && told.frozen && told.denied_models.contains("m"));

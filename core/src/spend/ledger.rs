@@ -13,6 +13,7 @@
 mod figures;
 mod hello;
 mod settle;
+pub mod shares;
 mod size;
 mod state;
 mod step;
@@ -20,9 +21,11 @@ mod step;
 mod tests;
 
 pub use figures::Figures;
+pub use shares::Shares;
 pub use state::{Holder, LedgerState, LostGrant, OpenGrant};
 
 use super::nano::Nano;
+use super::subject::{Share, Subject};
 
 /// Open grants that one incarnation may have at once.
 pub const MAX_OPEN: usize = 4;
@@ -55,6 +58,8 @@ pub enum Event {
         min: Nano,
         /// What it would take.
         want: Nano,
+        /// Whose shares it is charged to as well.
+        subject: Subject,
     },
     /// What was spent on a grant so far.
     Report(Spent),
@@ -80,6 +85,13 @@ pub enum Event {
         cap: Nano,
         /// Counts and never denies.
         observe: bool,
+    },
+    /// What each user and each client may spend of the window, as the spec has it now.
+    SetShares {
+        /// Each user; absent: as much as anyone.
+        per_user: Option<Nano>,
+        /// Each client; absent: as much as anyone.
+        per_client: Option<Nano>,
     },
     /// What the budget's instances cost in this window so far.
     SetInfrastructure {
@@ -135,6 +147,8 @@ pub struct ShownGrant {
     pub spent: Nano,
     /// The part of `spent` that is estimated.
     pub estimated: Nano,
+    /// Whose shares it is charged to.
+    pub subject: Subject,
 }
 
 /// Why an ask is not granted.
@@ -142,6 +156,8 @@ pub struct ShownGrant {
 pub enum DeniedReason {
     /// Would not fit even if everything open came back unspent.
     Exhausted,
+    /// The share of its user or its client would not fit it, although the budget would.
+    ShareExhausted(Share),
     /// Held by others just now, and recalled: ask again.
     Contended,
     /// Until an administrator resumes.
@@ -159,6 +175,8 @@ pub enum Effect {
         incarnation: String,
         /// The ask it answers.
         ask: u64,
+        /// Whose shares it is charged to.
+        subject: Subject,
         /// The grant.
         grant: u64,
         /// How much may be spent on it.
@@ -172,6 +190,8 @@ pub enum Effect {
         incarnation: String,
         /// The ask it answers.
         ask: u64,
+        /// Whose shares it is about.
+        subject: Subject,
         /// Why.
         reason: DeniedReason,
         /// The largest bound that a grant could carry if everything open came back unspent.

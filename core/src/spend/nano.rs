@@ -45,6 +45,12 @@ impl Nano {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Difference, held at zero.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {

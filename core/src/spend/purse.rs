@@ -20,6 +20,7 @@ mod tests;
 
 use super::ledger::{DeniedReason, MAX_OPEN, ShownGrant};
 use super::nano::Nano;
+use super::subject::{Share, Subject};
 use ask::Asking;
 use held::Held;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub const WAIT_MS: i64 = 2_000;
 #[derive(Clone, Debug, Hash)]
 pub struct Purse {
     incarnation: String,
+    /// Whose shares it is for.
+    subject: Subject,
     observe: bool,
     /// Oldest first; the last one that is not retiring is the active one.
     held: Vec<Held>,
@@ -101,6 +104,13 @@ pub enum Denied {
         /// What would.
         fits: Nano,
     },
+    /// The share of its user or client would not fit it.
+    ShareExhausted {
+        /// Whose.
+        share: Share,
+        /// What would fit.
+        fits: Nano,
+    },
     /// Until an administrator resumes.
     Frozen,
     /// The model's usage was above its bound; until an administrator resumes.
@@ -133,6 +143,7 @@ impl Purse {
     pub fn new(incarnation: &str) -> Self {
         Self {
             incarnation: incarnation.to_owned(),
+            subject: Subject::default(),
             observe: false,
             held: vec![],
             next_handle: 1,
@@ -143,6 +154,21 @@ impl Purse {
             unreported: BTreeSet::new(),
             debt: (Nano::ZERO, Nano::ZERO),
             burn: rate::Rate::default(),
+        }
+    }
+
+    /// An empty purse for the shares of `subject` in the same budget. Its asks and tickets are numbered from `after` on: the highest that
+    /// [`Purse::reached`] said of those that were dropped, so that nothing meant for one of them is taken for its own.
+    #[must_use]
+    pub fn for_shares(&self, subject: Subject, after: u64) -> Self {
+        Self {
+            subject,
+            observe: self.observe,
+            next_handle: after + 1,
+            asking: Asking::after(after),
+            state: self.state.clone(),
+            denied_models: self.denied_models.clone(),
+            ..Self::new(&self.incarnation)
         }
     }
 
@@ -167,9 +193,10 @@ impl Purse {
             return Reserve::Reserved(held.reserve(now_ms, worst));
         }
         if !self.observe
-            && let Some(fits) = self.asking.denied(now_ms, worst)
+            && let Some((fits, share)) = self.asking.denied(now_ms, worst)
         {
-            return Reserve::Denied(Denied::Exhausted { fits });
+            let exhausted = Denied::Exhausted { fits };
+            return Reserve::Denied(share.map_or(exhausted, |share| Denied::ShareExhausted { share, fits }));
         }
         self.asking.demand(now_ms, worst);
         if self.observe {
@@ -244,6 +271,26 @@ impl Purse {
         self.held.len()
     }
 
+    /// The highest number that an ask or a ticket of it may have.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.asking.reached().max(self.next_handle)
+    }
+
+    /// Whether it holds nothing, owes nothing and waits for nothing: it may be dropped, and another made when it is needed.
+    #[must_use]
+    pub fn is_idle(&self, now_ms: i64) -> bool {
+        self.held.is_empty()
+            && self.debt == Default::default()
+            && self.unreported.is_empty()
+            && self.asking.is_idle(now_ms)
+    }
+
+    /// The model was seen to exceed its bound elsewhere in this process.
+    pub fn deny(&mut self, model: &str) {
+        self.denied_models.insert(model.to_owned());
+    }
+
     /// Retires every grant, for a budget that is gone or a proxy that stops.
     pub fn retire(&mut self) {
         for held in &mut self.held {
@@ -266,7 +313,8 @@ impl Purse {
     /// A new connection: what is shown in its hello. Everything unanswered is sent again by the next `poll`.
     pub fn hello(&mut self) -> Vec<(String, ShownGrant)> {
         self.asking.resend();
-        self.held.iter_mut().map(Held::show).collect()
+        let subject = self.subject;
+        self.held.iter_mut().map(|held| held.show(subject)).collect()
     }
 
     /// A message of the operator.
@@ -354,7 +402,7 @@ impl Purse {
             out.extend(held.message(now_ms));
         }
         if self.held.len() < MAX_OPEN {
-            out.extend(self.asking.poll(now_ms, &self.burn));
+            out.extend(self.asking.poll(now_ms, self.subject, &self.burn));
         }
         out
     }

@@ -149,6 +149,36 @@ mod tests {
     }
 
     #[test]
+    fn a_day_without_a_midnight_begins_at_its_first_instant() {
+        for (zone, day, start, end) in [
+            // Clocks go from 24:00 to 1:00.
+            ("America/Santiago", "2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"),
+            ("Africa/Cairo", "2026-04-24T12:00:00Z", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"),
+            // Clocks go back from 24:00 to 23:00: the day before has 25 hours.
+            ("America/Santiago", "2026-04-04T12:00:00Z", "2026-04-04T03:00:00Z", "2026-04-05T04:00:00Z"),
+            ("Africa/Cairo", "2026-10-29T12:00:00Z", "2026-10-28T21:00:00Z", "2026-10-29T22:00:00Z"),
+        ] {
+            let (_, from, to) = window(Period::Daily, zone, day);
+            assert_eq!((from.as_str(), to.as_str()), (start, end), "{zone} {day}");
+        }
+    }
+
+    #[test]
+    fn weeks_and_months_meet_across_years_and_changes_of_the_clock() {
+        let berlin = |period, now| window(period, "Europe/Berlin", now);
+        for (period, now, id, start, end) in [
+            (Period::Weekly, "2025-12-31T23:30:00Z", "2026-W01", "2025-12-28T23:00:00Z", "2026-01-04T23:00:00Z"),
+            (Period::Weekly, "2027-01-03T22:59:59Z", "2026-W53", "2026-12-27T23:00:00Z", "2027-01-03T23:00:00Z"),
+            (Period::Weekly, "2026-03-29T10:00:00Z", "2026-W13", "2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z"),
+            (Period::Monthly, "2026-12-31T22:59:59Z", "2026-12", "2026-11-30T23:00:00Z", "2026-12-31T23:00:00Z"),
+            (Period::Monthly, "2026-12-31T23:00:00Z", "2027-01", "2026-12-31T23:00:00Z", "2027-01-31T23:00:00Z"),
+            (Period::Monthly, "2026-10-25T01:30:00Z", "2026-10", "2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z"),
+        ] {
+            assert_eq!(berlin(period, now), (id.into(), start.into(), end.into()), "{period:?} {now}");
+        }
+    }
+
+    #[test]
     fn every_instant_lies_in_its_window_and_windows_meet() {
         for period in [Period::Daily, Period::Weekly, Period::Monthly] {
             let mut now = ms("2026-01-01T00:00:00Z");

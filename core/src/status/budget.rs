@@ -1,7 +1,7 @@
 //! The verdict on a CostBudget and where its ledger stands in, its status out.
 
 use super::{
-    BudgetSeen,
+    AwsSeen, BudgetSeen, aws,
     condition::{Because, Conditions, Holds, accepted, listed, no, unknown, yes},
     last_accepted,
     route::unpriced,
@@ -11,9 +11,10 @@ use crate::{
     manifest::Spec,
 };
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use tollway_crds::{
     CostBudgetSpec, CostBudgetStatus,
-    cost_budget::{LedgerRef, Mode, ThresholdStatus, WindowStatus},
+    cost_budget::{AdjustmentStatus, LedgerRef, Mode, ThresholdStatus, WindowStatus},
 };
 
 /// The status of a CostBudget; `seen` is absent until its ledger could be read.
@@ -48,9 +49,21 @@ pub fn cost_budget(
     conditions.set("Accepted", &accepted);
     conditions.set("Enforced", &enforced);
     conditions.set("WithinBudget", &within(verdict, spec, seen));
-    conditions.set("ThresholdReached", &threshold(spec, &reached));
+    conditions.set("ThresholdReached", &threshold(spec, seen, &reached));
     conditions.set("Frozen", &frozen);
     conditions.set("Ready", &ready);
+    let nothing = AwsSeen::default();
+    let with_aws = seen.map_or(&nothing, |seen| &seen.aws);
+    // Where fields are left out there is no operator to deal with AWS.
+    let dealing = spec.filter(|_| verdict.ignored.is_empty());
+    let asked = [
+        ("Notified", aws::notified(dealing, with_aws, &reached)),
+        ("AwsBudgetInSync", aws::in_sync(dealing, with_aws)),
+        ("Supported", (!verdict.ignored.is_empty()).then(|| no("NotSupported", listed(&verdict.ignored)))),
+    ];
+    for (type_, because) in asked.iter().filter_map(|(type_, because)| Some((*type_, because.as_ref()?))) {
+        conditions.set(type_, because);
+    }
     let figures = seen.map(|s| &s.figures);
     CostBudgetStatus {
         observed_generation: Some(verdict.generation),
@@ -63,12 +76,14 @@ pub fn cost_budget(
         reserved_usd: figures.map(|f| f.reserved.to_string()),
         remaining_usd: figures.map(|f| f.remaining.to_string()),
         infrastructure_usd: figures.map(|f| f.infrastructure.to_string()),
-        forecast_usd: seen.and_then(|s| s.forecast).map(|f| f.to_string()),
+        forecast_usd: seen.and_then(|s| s.forecast.at_end).map(|f| f.to_string()),
+        exhaustion_forecast_at: seen.and_then(|s| s.forecast.exhausted_at_ms).and_then(instant),
         percent_used: figures.map(|f| f.percent.into()),
         exhausted_at: figures.and_then(|f| f.exhausted_at_ms).and_then(instant),
         thresholds: reached,
-        adjustments_applied: seen.map(|s| s.adjustments.clone()).unwrap_or_default(),
+        adjustments_applied: seen.map(|s| adjusted(spec, s)).unwrap_or_default(),
         price_catalog: seen.map(|s| s.catalog.clone()),
+        aws_budget: aws::mirror(dealing, seen),
         ledger: seen.map(|s| LedgerRef { name: s.ledger.clone(), uid: s.uid.clone() }),
     }
 }
@@ -105,6 +120,9 @@ fn within(verdict: &Verdict, spec: Option<&CostBudgetSpec>, seen: Option<&Budget
         return unknown("LedgerPending", "nothing is known of what was spent");
     };
     let figures = &seen.figures;
+    if let Some(why) = &figures.frozen {
+        return unknown("Frozen", format!("{why}: what was spent is not known for sure"));
+    }
     if figures.exhausted {
         return no(
             "Exhausted",
@@ -123,7 +141,7 @@ fn within(verdict: &Verdict, spec: Option<&CostBudgetSpec>, seen: Option<&Budget
     yes("WithinBudget", format!("{} of {} USD spent", figures.spent, figures.limit))
 }
 
-/// Thresholds reached in this window; one that was reached keeps its time.
+/// Thresholds reached in this window; one that was reached keeps its time, and one that was told stays.
 fn reached(
     spec: Option<&CostBudgetSpec>,
     seen: Option<&BudgetSeen>,
@@ -132,23 +150,45 @@ fn reached(
 ) -> Vec<ThresholdStatus> {
     let (Some(spec), Some(seen)) = (spec, seen) else { return Vec::new() };
     let same_window = before.window.as_ref() == Some(&window(seen));
+    let known = |percent: u32| before.thresholds.iter().find(|t| same_window && t.percent == i64::from(percent));
+    let was_told = |percent: u32| known(percent).is_some_and(|t| !t.notified.is_empty());
     let mut percents: Vec<u32> =
-        spec.thresholds.iter().map(|t| t.percent).filter(|p| *p <= seen.figures.percent).collect();
+        spec.thresholds.iter().map(|t| t.percent).filter(|p| *p <= seen.figures.percent || was_told(*p)).collect();
     percents.sort_unstable();
-    let since = |percent: i64| {
-        let known =
-            before.thresholds.iter().find(|t| same_window && t.percent == percent).and_then(|t| t.reached_at.clone());
-        known.or_else(|| instant(now.as_millisecond()))
+    let status = |percent: u32| {
+        let known = known(percent);
+        let since = known.and_then(|t| t.reached_at.clone()).or_else(|| instant(now.as_millisecond()));
+        let told =
+            known.into_iter().flat_map(|t| &t.notified).chain(seen.aws.notified.get(&percent).into_iter().flatten());
+        let notified: BTreeSet<String> = told.cloned().collect();
+        ThresholdStatus { percent: percent.into(), reached_at: since, notified: notified.into_iter().collect() }
     };
-    percents.into_iter().map(i64::from).map(|percent| ThresholdStatus { percent, reached_at: since(percent) }).collect()
+    percents.into_iter().map(status).collect()
 }
 
-fn threshold(spec: Option<&CostBudgetSpec>, reached: &[ThresholdStatus]) -> Because {
-    match reached.last() {
+fn threshold(spec: Option<&CostBudgetSpec>, seen: Option<&BudgetSeen>, reached: &[ThresholdStatus]) -> Because {
+    let percent = seen.map_or(0, |seen| i64::from(seen.figures.percent));
+    match reached.iter().rfind(|threshold| threshold.percent <= percent) {
         Some(highest) => yes("Reached", format!("{} % of the limit is spent", highest.percent)),
         None if spec.is_none_or(|s| s.thresholds.is_empty()) => no("NoThresholds", "the budget has no thresholds"),
         None => no("BelowThresholds", "no threshold is reached in this window"),
     }
+}
+
+/// What the ledger applied, with what the spec says of it; one that the spec no longer has keeps its id and time.
+fn adjusted(spec: Option<&CostBudgetSpec>, seen: &BudgetSeen) -> Vec<AdjustmentStatus> {
+    let written = |id: &str| spec?.adjustments.iter().find(|adjustment| adjustment.id.0 == id);
+    let status = |(id, at): &(String, Option<i64>)| {
+        let of = written(id);
+        AdjustmentStatus {
+            id: id.clone(),
+            credit: of.and_then(|of| of.credit.as_ref()).map(|credit| credit.as_str().to_owned()),
+            resume: of.and_then(|of| of.resume),
+            reason: of.and_then(|of| of.reason.clone()),
+            applied_at: at.and_then(instant),
+        }
+    };
+    seen.adjustments.iter().map(status).collect()
 }
 
 fn bound(verdict: &Verdict) -> String {
@@ -163,6 +203,7 @@ fn window(seen: &BudgetSeen) -> WindowStatus {
 }
 
 /// Unix milliseconds as RFC 3339 in whole seconds.
-fn instant(ms: i64) -> Option<String> {
+#[must_use]
+pub fn instant(ms: i64) -> Option<String> {
     Timestamp::from_second(ms.div_euclid(1000)).ok().map(|t| t.to_string())
 }

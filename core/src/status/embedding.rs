@@ -1,28 +1,79 @@
-//! The verdict on an EmbeddingEndpoint in, its status out.
+//! The verdict on an EmbeddingEndpoint and what proxies saw of it in, its status out.
 
 use super::{
-    condition::{Conditions, accepted, no, unknown},
-    last_accepted,
+    Convergence, TargetSeen,
+    condition::{Because, Conditions, accepted, no, unknown, yes},
+    last_accepted, percentile_ms,
+    route::{programmed, ready, resolved, supported},
 };
-use crate::compile::Verdict;
+use crate::compile::{InForce, Verdict};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use tollway_crds::{Condition, EmbeddingEndpointStatus};
 
-/// The status of an EmbeddingEndpoint. Nothing serves it yet, so all but `Accepted` say that.
+/// What is known of an embedding endpoint besides its verdict.
+#[derive(Clone, Debug, Default)]
+pub struct EmbeddingSeen {
+    /// Who serves it.
+    pub convergence: Convergence,
+    /// Sources that saw traffic, by name; a request of theirs is one call with a batch of texts.
+    pub sources: BTreeMap<String, TargetSeen>,
+}
+
+/// The status of an EmbeddingEndpoint. What lies with AWS (instances, scaling) nobody looks at yet, and the conditions say so.
 #[must_use]
-pub fn embedding_endpoint(verdict: &Verdict, before: &[Condition], now: Timestamp) -> EmbeddingEndpointStatus {
-    let accepted = accepted(verdict);
-    let mut conditions = Conditions::new(verdict.generation, before, now);
-    for type_ in ["EndpointInService", "ScalingActive", "MeetsLatencyTarget"] {
-        conditions.set(type_, &unknown("NotServed", "embeddings are not served yet"));
+pub fn embedding_endpoint(
+    verdict: &Verdict,
+    seen: &EmbeddingSeen,
+    before: &[Condition],
+    now: Timestamp,
+) -> EmbeddingEndpointStatus {
+    let (accepted, resolved) = (accepted(verdict), resolved(verdict));
+    let programmed = match verdict.in_force {
+        // Its one name is another's.
+        InForce::Current | InForce::LastGood(_) if verdict.models.is_empty() => {
+            no("NotServed", "its model name belongs to another resource")
+        }
+        _ => programmed(verdict, &seen.convergence),
+    };
+    let ready = ready([&accepted, &resolved, &programmed], &seen.convergence);
+    let mut buckets = Vec::new();
+    for source in seen.sources.values() {
+        buckets.resize(buckets.len().max(source.latency_buckets.len()), 0_u64);
+        for (sum, count) in buckets.iter_mut().zip(&source.latency_buckets) {
+            *sum = sum.saturating_add(*count);
+        }
     }
-    conditions.set("Programmed", &no("NotServed", "embeddings are not served yet"));
-    conditions.set("Ready", &no(accepted.reason, accepted.message.clone()));
+    let p95 = percentile_ms(&buckets, 95);
+    let mut conditions = Conditions::new(verdict.generation, before, now);
     conditions.set("Accepted", &accepted);
+    conditions.set("ResolvedRefs", &resolved);
+    conditions.set("Programmed", &programmed);
+    conditions.set("Supported", &supported(verdict));
+    conditions.set("EndpointInService", &unknown("NotObserved", "the endpoint is not looked at in AWS yet"));
+    conditions.set("ScalingActive", &unknown("NotObserved", "scaling is left as it is"));
+    conditions.set("MeetsLatencyTarget", &meets_target(verdict.latency_target_ms, p95));
+    conditions.set("Ready", &ready);
+    let millis = |percent| percentile_ms(&buckets, percent).and_then(|ms| i64::try_from(ms).ok());
     EmbeddingEndpointStatus {
         observed_generation: Some(verdict.generation),
         last_accepted: verdict.last_accepted.as_ref().map(last_accepted),
         conditions: conditions.finish(),
+        p50_ms: millis(50),
+        p95_ms: millis(95),
         ..EmbeddingEndpointStatus::default()
+    }
+}
+
+fn meets_target(target: Option<u64>, p95: Option<u64>) -> Because {
+    match (target, p95) {
+        (None, _) => unknown("NoTarget", "spec.latencyTarget is not set"),
+        (_, None) => unknown("NoTraffic", "no proxy has reported a call"),
+        (Some(target), Some(p95)) if p95 <= target => {
+            yes("Met", format!("95 of 100 calls take {p95} ms or less, and {target} ms is the target"))
+        }
+        (Some(target), Some(p95)) => {
+            no("Missed", format!("95 of 100 calls take {p95} ms or less, and {target} ms is the target"))
+        }
     }
 }

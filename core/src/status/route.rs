@@ -1,7 +1,7 @@
 //! The verdict on a ModelRoute and what proxies saw of it in, its status out.
 
 use super::{
-    Circuit, RouteSeen, TargetSeen,
+    Circuit, Convergence, RouteSeen, TargetSeen,
     condition::{Because, Conditions, Holds, accepted, listed, no, unknown, yes},
     last_accepted, percentile_ms,
 };
@@ -29,21 +29,9 @@ pub fn model_route(
     now: Timestamp,
 ) -> ModelRouteStatus {
     let accepted = accepted(verdict);
-    let resolved = match verdict.unresolved.as_slice() {
-        [] => yes("Resolved", "every reference leads to something"),
-        missing if missing.iter().any(|error| error.field.ends_with("secretRef")) => {
-            no("SecretNotFound", listed(missing))
-        }
-        missing => no("ConfigMapNotFound", listed(missing)),
-    };
-    let programmed = programmed(verdict, seen);
-    let ready = match [&accepted, &resolved, &programmed].into_iter().find(|c| c.holds == Holds::No) {
-        Some(failing) => no(failing.reason, failing.message.clone()),
-        None if programmed.holds == Holds::Unknown => yes(programmed.reason, programmed.message.clone()),
-        None => {
-            yes("Ready", format!("served by {} of {} proxies", seen.convergence.programmed, seen.convergence.connected))
-        }
-    };
+    let resolved = resolved(verdict);
+    let programmed = programmed(verdict, &seen.convergence);
+    let ready = ready([&accepted, &resolved, &programmed], &seen.convergence);
     let mut conditions = Conditions::new(verdict.generation, &before.conditions, now);
     conditions.set("Accepted", &accepted);
     conditions.set("ResolvedRefs", &resolved);
@@ -64,12 +52,33 @@ pub fn model_route(
     }
 }
 
-fn programmed(verdict: &Verdict, seen: &RouteSeen<'_>) -> Because {
-    let convergence = &seen.convergence;
+/// Whether everything that is served works: the summary of accepted, resolved and programmed.
+pub fn ready(all: [&Because; 3], convergence: &Convergence) -> Because {
+    let [.., programmed] = all;
+    match all.into_iter().find(|c| c.holds == Holds::No) {
+        Some(failing) => no(failing.reason, failing.message.clone()),
+        None if programmed.holds == Holds::Unknown => yes(programmed.reason, programmed.message.clone()),
+        None => yes("Ready", format!("served by {} of {} proxies", convergence.programmed, convergence.connected)),
+    }
+}
+
+/// Whether every reference leads to something.
+pub fn resolved(verdict: &Verdict) -> Because {
+    match verdict.unresolved.as_slice() {
+        [] => yes("Resolved", "every reference leads to something"),
+        missing if missing.iter().any(|error| error.field.ends_with("secretRef")) => {
+            no("SecretNotFound", listed(missing))
+        }
+        missing => no("ConfigMapNotFound", listed(missing)),
+    }
+}
+
+/// Whether the proxies serve the spec that was judged.
+pub fn programmed(verdict: &Verdict, convergence: &Convergence) -> Because {
     let all = format!("{} of {} proxies", convergence.programmed, convergence.connected);
     match verdict.in_force {
         InForce::Nothing => {
-            return no("NotServed", "this route is in no table: its spec is not accepted and none was before");
+            return no("NotServed", "it is in no table: its spec is not accepted and none was before");
         }
         InForce::LastGood(generation) => {
             return no(
@@ -95,7 +104,8 @@ fn programmed(verdict: &Verdict, seen: &RouteSeen<'_>) -> Because {
     no("Lagging", format!("served by {all}; waiting for {}{more}", named.join(", ")))
 }
 
-fn supported(verdict: &Verdict) -> Because {
+/// Whether every field is acted on.
+pub fn supported(verdict: &Verdict) -> Because {
     match verdict.ignored.as_slice() {
         [] => yes("Supported", "every field is acted on"),
         ignored => no("NotSupported", listed(ignored)),

@@ -175,9 +175,47 @@ fn budget_seen(percent: u32) -> BudgetSeen {
         ledger: "l".into(),
         uid: "u".into(),
         adjustments: vec![],
-        forecast: None,
+        forecast: Forecast::default(),
         catalog: "2026".into(),
+        aws: AwsSeen::default(),
     }
+}
+
+#[test]
+fn a_budget_tells_what_became_of_it_in_aws() {
+    let topic = "arn:aws:sns:us-east-1:123456789012:t";
+    let text = json!({"limit": {"amount": "10"}, "period": "Daily", "awsBudget": {"accountId": "123456789012", "name": "n"},
+        "thresholds": [{"percent": 80, "actions": [{"notify": {"snsTopicArn": topic}}]}]});
+    let spec: Spec = spec(Kind::CostBudget, &text).spec.unwrap();
+    let last_accepted = Some(crate::snapshot::Accepted { generation: 3, spec });
+    let verdict = Verdict { last_accepted, ..budget_verdict() };
+    let quiet = cost_budget(&verdict, Some(&budget_seen(10)), &CostBudgetStatus::default(), at(1));
+    is(&quiet.conditions, "Notified", "True", "NothingToTell");
+    is(&quiet.conditions, "AwsBudgetInSync", "Unknown", "Pending");
+
+    let mut seen = budget_seen(85);
+    seen.aws.notify_trouble = Some(Trouble { reason: "AccessDenied", message: "sns:Publish".into() });
+    let actual = Some(Nano(9_000_000_000));
+    seen.aws.mirror = Some(MirrorSeen { actual, read_at_ms: Some(2_000), trouble: None });
+    let denied = cost_budget(&verdict, Some(&seen), &quiet, at(2));
+    is(&denied.conditions, "Notified", "False", "AccessDenied");
+    is(&denied.conditions, "AwsBudgetInSync", "True", "InSync");
+    is(&denied.conditions, "Ready", "True", "Ready");
+    let mirror = denied.aws_budget.clone().unwrap();
+    assert_eq!((mirror.actual_usd.as_deref(), mirror.difference_usd.as_deref()), (Some("9.00"), Some("+0.50")));
+    assert_eq!(mirror.read_at.as_deref(), Some("1970-01-01T00:00:02Z"));
+
+    seen.aws = AwsSeen { notified: [(80, vec![topic.to_owned()])].into(), ..AwsSeen::default() };
+    let told = cost_budget(&verdict, Some(&seen), &denied, at(3));
+    is(&told.conditions, "Notified", "True", "Notified");
+    // A new leader knows it from the status alone, also when a credit took the spend below the threshold.
+    let later = cost_budget(&verdict, Some(&budget_seen(10)), &told, at(4));
+    assert_eq!(later.thresholds, told.thresholds);
+    assert_eq!(later.thresholds[0].notified, [topic]);
+    is(&later.conditions, "ThresholdReached", "False", "BelowThresholds");
+    let mut next_day = budget_seen(10);
+    next_day.window.start_ms = 86_400_000;
+    assert!(cost_budget(&verdict, Some(&next_day), &told, at(90_000)).thresholds.is_empty());
 }
 
 #[test]
@@ -208,6 +246,35 @@ fn a_budget_tells_its_figures_and_thresholds() {
 }
 
 #[test]
+fn a_budget_tells_where_it_leads_and_who_adjusted_it() {
+    let mut verdict = budget_verdict();
+    let spec = json!({"limit": {"amount": "10"}, "period": "Daily",
+        "adjustments": [{"id": "outage", "credit": "1.50", "reason": "region down"}, {"id": "later", "resume": true}]});
+    let Some(accepted) = &mut verdict.last_accepted else { panic!() };
+    accepted.spec = Spec::CostBudget(Box::new(serde_json::from_value(spec).unwrap()));
+    let mut seen = budget_seen(60);
+    seen.forecast = Forecast { at_end: Some(Nano(12_500_000_000)), exhausted_at_ms: Some(60_000) };
+    seen.adjustments = vec![("outage".into(), Some(5_000)), ("removed".into(), None)];
+    let status = cost_budget(&verdict, Some(&seen), &CostBudgetStatus::default(), at(1));
+    assert_eq!(
+        (status.forecast_usd.as_deref(), status.exhaustion_forecast_at.as_deref()),
+        (Some("12.50"), Some("1970-01-01T00:01:00Z"))
+    );
+    let applied = serde_json::to_value(&status.adjustments_applied).unwrap();
+    let outage =
+        json!({"id": "outage", "credit": "1.50", "reason": "region down", "appliedAt": "1970-01-01T00:00:05Z"});
+    assert_eq!(applied, json!([outage, {"id": "removed"}]), "what was only written is not applied yet");
+}
+
+#[test]
+fn a_frozen_budget_says_so_where_people_look() {
+    let mut seen = budget_seen(100);
+    seen.figures.frozen = Some("lost".into());
+    let status = cost_budget(&budget_verdict(), Some(&seen), &CostBudgetStatus::default(), at(1));
+    is(&status.conditions, "WithinBudget", "Unknown", "Frozen");
+}
+
+#[test]
 fn a_budget_that_cannot_keep_its_promise_says_so() {
     let verdict = budget_verdict();
     let told = |change: fn(&mut BudgetSeen)| {
@@ -224,4 +291,27 @@ fn a_budget_that_cannot_keep_its_promise_says_so() {
         Verdict { not_found: vec![FieldError::new("spec.targetRefs", "x")], binds: vec![], ..budget_verdict() };
     let status = cost_budget(&missing, Some(&budget_seen(0)), &CostBudgetStatus::default(), at(1));
     is(&status.conditions, "Accepted", "False", "TargetNotFound");
+}
+
+#[test]
+fn an_embedding_endpoint_says_how_it_is_served_and_how_fast() {
+    let convergence = Convergence { connected: 2, programmed: 2, lagging: vec![] };
+    let mut latency_buckets = vec![0; LATENCY_BUCKETS_MS.len() + 1];
+    latency_buckets[1] = 100;
+    let calls = TargetSeen { requests: 100, latency_buckets, ..TargetSeen::default() };
+    let seen = EmbeddingSeen { convergence, sources: [("sagemaker".to_owned(), calls)].into() };
+    let verdict = Verdict { latency_target_ms: Some(500), ..good() };
+    let status = embedding_endpoint(&verdict, &seen, &[], at(1));
+    is(&status.conditions, "Ready", "True", "Ready");
+    is(&status.conditions, "Programmed", "True", "Programmed");
+    is(&status.conditions, "MeetsLatencyTarget", "True", "Met");
+    assert_eq!((status.p50_ms, status.p95_ms), (Some(75), Some(97)));
+    let slow = embedding_endpoint(&Verdict { latency_target_ms: Some(80), ..good() }, &seen, &[], at(1));
+    is(&slow.conditions, "MeetsLatencyTarget", "False", "Missed");
+    let ignored = vec![FieldError::new("spec.autoscaling", "scaling is left as it is")];
+    let partly = embedding_endpoint(&Verdict { ignored, ..good() }, &EmbeddingSeen::default(), &[], at(1));
+    is(&partly.conditions, "Supported", "False", "NotSupported");
+    is(&partly.conditions, "Programmed", "Unknown", "NoProxies");
+    let lost = embedding_endpoint(&Verdict { models: vec![], ..good() }, &seen, &[], at(1));
+    is(&lost.conditions, "Programmed", "False", "NotServed");
 }

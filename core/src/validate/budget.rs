@@ -4,7 +4,7 @@ use super::Errors;
 use crate::{
     manifest::{Id, Kind},
     spend::Nano,
-    table::{Mode, OnExhausted, Period},
+    table::{Mode, OnExhausted, Period, Threshold},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tollway_crds::{Amount, CostBudgetSpec, cost_budget as spec};
@@ -64,24 +64,39 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
         per_client,
         thresholds,
         on_exhausted,
-        aws_budget: _,
+        aws_budget,
         adjustments,
     } = spec;
-    for (limit, path) in [(per_user, "spec.perUser.amount"), (per_client, "spec.perClient.amount")] {
-        if let Some(limit) = limit {
-            amount(&limit.amount, path, errors);
-        }
-    }
+    let mut share =
+        |limit: &Option<spec::SubLimit>, path| limit.as_ref().map(|limit| amount(&limit.amount, path, errors));
+    let (per_user, per_client) = (share(per_user, "spec.perUser.amount"), share(per_client, "spec.perClient.amount"));
     for (t, threshold) in thresholds.iter().enumerate() {
         for (a, action) in threshold.actions.iter().enumerate() {
             let (notify, downgrade, rate) =
                 (action.notify.is_some(), action.downgrade.is_some(), action.rate_limit.is_some());
             let path = format!("spec.thresholds[{t}].actions[{a}]");
             errors.exactly_one(&path, &[("notify", notify), ("downgrade", downgrade), ("rateLimit", rate)]);
+            if let Some(notify) =
+                action.notify.as_ref().filter(|notify| topic_region(&notify.sns_topic_arn.0).is_none())
+            {
+                let arn = &notify.sns_topic_arn.0;
+                errors.wrong(
+                    format!("{path}.notify.snsTopicArn"),
+                    format!("{arn} is not a topic's: write one like arn:aws:sns:us-east-1:123456789012:name"),
+                );
+            }
         }
+    }
+    if aws_budget.is_some() && matches!(period, spec::Period::Weekly | spec::Period::Once) {
+        errors.wrong(
+            "spec.awsBudget",
+            "cannot mirror this period: AWS Budgets has none of a week and none without an end; use Daily or Monthly, or leave awsBudget out",
+        );
     }
     let mut percents: Vec<u32> = thresholds.iter().map(|t| t.percent).collect();
     percents.sort_unstable();
+    let mut acting: Vec<Threshold> = thresholds.iter().filter_map(acted_on).collect();
+    acting.sort_by_key(|threshold| threshold.percent);
     Budget {
         table: crate::table::Budget {
             limit: amount(&limit.amount, "spec.limit.amount", errors),
@@ -100,11 +115,37 @@ pub fn check(spec: &CostBudgetSpec, errors: &mut Errors) -> Budget {
                 Some(spec::OnExhausted::FreeOnly) => OnExhausted::FreeOnly,
                 Some(spec::OnExhausted::Block) | None => OnExhausted::Block,
             },
+            per_user,
+            per_client,
+            thresholds: acting,
         },
         binds: binds(target_refs.as_deref(), selector.as_ref(), errors),
         thresholds: percents,
         adjustments: adjustments.iter().enumerate().filter_map(|(at, a)| adjustment(at, a, errors)).collect(),
     }
+}
+
+/// The region of an SNS topic's ARN; absent: it is no topic's.
+#[must_use]
+pub fn topic_region(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.split(':').collect();
+    match parts.as_slice() {
+        ["arn", _, "sns", region, account, name] if ![region, account, name].iter().any(|part| part.is_empty()) => {
+            Some(region)
+        }
+        _ => None,
+    }
+}
+
+/// A threshold as far as proxies act on it: the last of several alike actions counts.
+fn acted_on(threshold: &spec::Threshold) -> Option<Threshold> {
+    let downgrade = threshold.actions.iter().rev().find_map(|action| action.downgrade.as_ref());
+    let rate = threshold.actions.iter().rev().find_map(|action| action.rate_limit.as_ref());
+    (downgrade.is_some() || rate.is_some()).then(|| Threshold {
+        percent: threshold.percent,
+        downgrade: downgrade.map(|to| to.to.0.clone()),
+        requests_per_minute: rate.map(|rate| rate.requests_per_minute),
+    })
 }
 
 fn amount(amount: &Amount, path: &str, errors: &mut Errors) -> Nano {

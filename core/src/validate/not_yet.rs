@@ -3,11 +3,11 @@
 //! What concerns authentication, limits or money is refused: to serve without it would break a promise. The rest is served without, and
 //! `Supported=False` names it.
 
-use crate::manifest::{FieldError, Spec};
-use tollway_crds::{
-    CostBudgetSpec, ModelRouteSpec,
-    model_route::{CacheScope, LimitScope, Target},
+use crate::{
+    manifest::{FieldError, Spec},
+    snapshot::Mode,
 };
+use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, model_route::CacheScope};
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -18,58 +18,48 @@ pub struct NotYet {
     pub ignored: Vec<FieldError>,
 }
 
-/// What of a spec is not acted on yet.
-pub fn fields(spec: &Spec) -> NotYet {
+/// What of a spec is not acted on, yet or where it will be served.
+pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
     let mut found = NotYet::default();
     match spec {
-        Spec::ModelRoute(spec) => route(spec, &mut found),
-        Spec::CostBudget(spec) => budget(spec, &mut found),
-        Spec::EmbeddingEndpoint(_) => found.refuse("spec", true, "embeddings are not served yet"),
+        Spec::ModelRoute(_) => {}
+        Spec::CostBudget(spec) => budget(spec, mode, &mut found),
+        Spec::EmbeddingEndpoint(spec) => embedding(spec, &mut found),
     }
     found
 }
 
-/// Whether a target of this provider is served.
-pub fn serves_target(target: &Target) -> bool {
-    target.agent_core.is_none() && target.sagemaker.is_none()
+fn embedding(spec: &EmbeddingEndpointSpec, found: &mut NotYet) {
+    let EmbeddingEndpointSpec { provision, autoscaling, cache, jobs, .. } = spec;
+    found.ignore(
+        "spec.provision".to_owned(),
+        provision.is_some(),
+        "nothing is created yet: create the endpoint yourself",
+    );
+    found.ignore("spec.autoscaling".to_owned(), autoscaling.is_some(), "scaling is left as it is");
+    let shared = cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
+    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own vectors");
+    found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }
 
-fn route(spec: &ModelRouteSpec, found: &mut NotYet) {
-    for (at, limit) in spec.rate_limits.iter().enumerate() {
-        let global = limit.scope == Some(LimitScope::Global);
-        found.refuse(&format!("spec.rateLimits[{at}].scope"), global, "limits over all proxies are not enforced yet");
-    }
-    let shared = spec.cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
-    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own answers");
-    for (at, target) in spec.targets.iter().enumerate() {
-        found.ignore(
-            format!("spec.targets[{at}]"),
-            !serves_target(target),
-            "this provider is not served yet: the target is left out",
-        );
-    }
-}
-
-fn budget(spec: &CostBudgetSpec, found: &mut NotYet) {
-    found.refuse("spec.perUser", spec.per_user.is_some(), "limits for each user are not enforced yet");
-    found.refuse("spec.perClient", spec.per_client.is_some(), "limits for each client are not enforced yet");
-    found.refuse("spec.awsBudget", spec.aws_budget.is_some(), "AWS Budgets is not kept up to date yet");
+fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {
+    // Only an operator speaks with AWS about money. The cap holds without, so a budget in a folder is served without.
+    let alone = mode == Mode::Standalone;
+    found.ignore(
+        "spec.awsBudget".to_owned(),
+        alone && spec.aws_budget.is_some(),
+        "an operator keeps it; standalone has none",
+    );
     for (at, threshold) in spec.thresholds.iter().enumerate() {
-        found.refuse(
-            &format!("spec.thresholds[{at}].actions"),
-            !threshold.actions.is_empty(),
-            "actions are not taken yet",
-        );
+        for (a, action) in threshold.actions.iter().enumerate() {
+            let path = format!("spec.thresholds[{at}].actions[{a}]");
+            let notify = action.notify.is_some();
+            found.ignore(format!("{path}.notify"), alone && notify, "an operator sends it; standalone has none");
+        }
     }
 }
 
 impl NotYet {
-    fn refuse(&mut self, field: &str, set: bool, why: &str) {
-        if set {
-            self.refused.push(FieldError::new(field, format!("{why}: remove the field")));
-        }
-    }
-
     fn ignore(&mut self, field: String, set: bool, why: &str) {
         if set {
             self.ignored.push(FieldError::new(field, why));

@@ -1,18 +1,22 @@
 //! The provider of one target in, what the table says of it out.
 
-use super::{Context, Errors, not_yet};
+use super::{Context, Errors};
 use crate::{
     snapshot::Mode,
-    table::{Anthropic, Bedrock, Guardrail, OpenAi, Provider, SecretKey, Simulated},
+    table::{
+        AgentCore, Anthropic, Bedrock, ChatFormat, Guardrail, OpenAi, Provider, SageMakerChat, SecretKey, Simulated,
+        Template,
+    },
 };
 use std::net::IpAddr;
+use tollway_crds::PriceSpec;
 use tollway_crds::model_route::{self as spec};
 
 const SIMULATED_REPLY: &str = "This is a simulated reply: no model was asked and nothing was paid.";
 const DEFAULT_KEY: &str = "apiKey";
 const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 
-/// The provider; absent when it is not served yet, or wrong.
+/// The provider; absent when it is wrong.
 pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &mut Errors) -> Option<Provider> {
     errors.exactly_one(
         path,
@@ -25,9 +29,6 @@ pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &m
             ("simulated", target.simulated.is_some()),
         ],
     );
-    if !not_yet::serves_target(target) {
-        return None;
-    }
     let bedrock = target.bedrock.as_ref().map(|b| Provider::Bedrock(bedrock(b)));
     let openai =
         target.openai.as_ref().map(|o| Provider::OpenAi(openai(o, &format!("{path}.openai"), context, errors)));
@@ -35,14 +36,67 @@ pub fn check(target: &spec::Target, path: &str, context: Context<'_>, errors: &m
         .anthropic
         .as_ref()
         .map(|a| Provider::Anthropic(anthropic(a, &format!("{path}.anthropic"), context, errors)));
+    let sagemaker = target.sagemaker.as_ref().map(|s| sagemaker(s, &format!("{path}.sagemaker"), errors));
+    let agent = target.agent_core.as_ref().map(|a| agent(a, &format!("{path}.agentCore"), errors));
+    let by_request =
+        |price: &PriceSpec| PriceSpec { per_request: price.per_request.clone(), ..PriceSpec::default() } == *price;
+    if target.agent_core.is_some() && target.price.as_ref().is_some_and(|price| !by_request(price)) {
+        errors.wrong(
+            format!("{path}.price"),
+            "an agent's tokens cannot be bounded before the call: state perRequest only",
+        );
+    }
     let simulated = target.simulated.as_ref().map(|s| Provider::Simulated(simulated(s)));
-    bedrock.or(openai).or(anthropic).or(simulated)
+    bedrock.or(openai).or(anthropic).or(sagemaker).or(agent).or(simulated)
+}
+
+fn sagemaker(spec: &spec::SageMakerChat, path: &str, errors: &mut Errors) -> Provider {
+    let spec::SageMakerChat { endpoint_name, region, format, template } = spec;
+    let format = match (format, template) {
+        (spec::SageMakerFormat::OpenAI, template) => {
+            if template.is_some() {
+                errors.wrong(format!("{path}.template"), "goes with format: TGI only: remove it");
+            }
+            ChatFormat::OpenAi
+        }
+        (spec::SageMakerFormat::Tgi, Some(template)) => ChatFormat::Tgi(match template {
+            spec::PromptTemplate::Llama2 => Template::Llama2,
+            spec::PromptTemplate::Llama3 => Template::Llama3,
+            spec::PromptTemplate::CodeLlama70b => Template::CodeLlama70b,
+            spec::PromptTemplate::Mistral => Template::Mistral,
+        }),
+        (spec::SageMakerFormat::Tgi, None) => ChatFormat::Tgi(Template::by_name(endpoint_name)),
+    };
+    let region = region.as_ref().map(|region| region.0.clone());
+    Provider::SageMaker(SageMakerChat { endpoint_name: endpoint_name.clone(), region, format })
+}
+
+fn agent(spec: &spec::AgentCore, path: &str, errors: &mut Errors) -> Provider {
+    let spec::AgentCore { runtime_arn } = spec;
+    // arn:partition:bedrock-agentcore:region:account:runtime/id
+    let region = match runtime_arn.0.split(':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, "bedrock-agentcore", region, _, resource]
+            if !region.is_empty() && resource.starts_with("runtime/") =>
+        {
+            (*region).to_owned()
+        }
+        _ => {
+            let example = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/my-agent";
+            errors.wrong(
+                format!("{path}.runtimeArn"),
+                format!("is not the ARN of an agent runtime: it looks like {example}"),
+            );
+            String::new()
+        }
+    };
+    Provider::AgentCore(AgentCore { runtime_arn: runtime_arn.0.clone(), region })
 }
 
 fn bedrock(spec: &spec::Bedrock) -> Bedrock {
-    let spec::Bedrock { model_id, region, role_arn, guardrail } = spec;
+    let spec::Bedrock { model_id, base_model, region, role_arn, guardrail } = spec;
     Bedrock {
         model_id: model_id.clone(),
+        base_model: base_model.clone(),
         region: region.as_ref().map(|r| r.0.clone()),
         role_arn: role_arn.as_ref().map(|r| r.0.clone()),
         guardrail: guardrail.as_ref().map(|g| Guardrail { id: g.id.clone(), version: g.version.clone() }),
@@ -97,7 +151,8 @@ fn anthropic(spec: &spec::Anthropic, path: &str, context: Context<'_>, errors: &
     }
 }
 
-fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
+/// The key that a reference means.
+pub fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
     SecretKey {
         name: source.secret_ref.name.0.clone(),
         key: source.secret_ref.key.as_ref().map_or_else(|| DEFAULT_KEY.to_owned(), |key| key.0.clone()),
@@ -105,7 +160,7 @@ fn key_of(source: &tollway_crds::reference::SecretSource) -> SecretKey {
 }
 
 /// What can be told of an address before it is resolved; the proxy judges again after resolution.
-fn address(url: &str, path: &str, loopback: bool, errors: &mut Errors) {
+pub fn address(url: &str, path: &str, loopback: bool, errors: &mut Errors) {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),

@@ -9,7 +9,7 @@ use crate::{
     spend::PricePart,
     table::{
         Auth, Cache, CircuitBreaker, Condition, Defaults, LimitScope, Per, PromptClass, Provider, RateLimit, Retry,
-        Rule, Timeouts, Weighted,
+        Rule, SharedCache, Timeouts, Weighted,
     },
 };
 use std::collections::BTreeSet;
@@ -188,7 +188,8 @@ fn parameters(spec: &spec::Defaults) -> Defaults {
     Defaults { temperature: *temperature, top_p: *top_p, top_k: *top_k, max_tokens: *max_tokens, stop: stop.clone() }
 }
 
-fn repeats(spec: spec::Retry, targets: usize, errors: &mut Errors) -> Retry {
+/// How attempts are repeated on so many targets.
+pub fn repeats(spec: spec::Retry, targets: usize, errors: &mut Errors) -> Retry {
     let spec::Backoff { base, max } = spec.backoff.unwrap_or_default();
     let base_ms = errors.duration(&base, "spec.retry.backoff.base", SECOND, 1..=MINUTE);
     let max_ms = errors.duration(&max, "spec.retry.backoff.max", 60 * SECOND, 1..=10 * MINUTE);
@@ -199,12 +200,14 @@ fn repeats(spec: spec::Retry, targets: usize, errors: &mut Errors) -> Retry {
     Retry { attempts, base_ms, max_ms }
 }
 
-fn circuit(spec: spec::CircuitBreaker, errors: &mut Errors) -> CircuitBreaker {
+/// When a failing target is left alone.
+pub fn circuit(spec: spec::CircuitBreaker, errors: &mut Errors) -> CircuitBreaker {
     let recovery_ms = errors.duration(&spec.recovery, "spec.circuitBreaker.recovery", 300 * SECOND, 1..=24 * HOUR);
     CircuitBreaker { failures: spec.failures.unwrap_or(5), recovery_ms }
 }
 
-fn waits(spec: spec::Timeouts, errors: &mut Errors) -> Timeouts {
+/// Limits on waiting.
+pub fn waits(spec: spec::Timeouts, errors: &mut Errors) -> Timeouts {
     let spec::Timeouts { connect, first_token, idle, total, drain_on_disconnect } = spec;
     Timeouts {
         connect_ms: errors.duration(&connect, "spec.timeouts.connect", 2 * SECOND, 1..=HOUR),
@@ -237,8 +240,13 @@ fn limits(limits: &[spec::RateLimit], errors: &mut Errors) -> Vec<RateLimit> {
     limits.iter().enumerate().map(check).collect()
 }
 
-fn cached(cache: &spec::Cache, errors: &mut Errors) -> Cache {
-    Cache { ttl_ms: errors.duration(&Some(cache.ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR) }
+/// How long something is kept, and whether other proxies may have it.
+pub fn cached(cache: &spec::Cache, errors: &mut Errors) -> Cache {
+    let spec::Cache { ttl, scope } = cache;
+    let ttl_ms = errors.duration(&Some(ttl.clone()), "spec.cache.ttl", MINUTE, SECOND..=24 * HOUR);
+    // Whether its Secret exists is not for the spec to say.
+    let shared = (*scope == Some(spec::CacheScope::Shared)).then_some(SharedCache { key: None });
+    Cache { ttl_ms, shared }
 }
 
 fn callers(auth: &spec::Auth, errors: &mut Errors) -> Option<Auth> {

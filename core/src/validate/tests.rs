@@ -83,22 +83,55 @@ adjustments: [{id: a, credit: "1", resume: true}, {id: b}, {id: b, credit: "1"}]
 }
 
 #[test]
-fn fields_about_money_that_are_not_acted_on_yet_are_refused() {
+fn every_field_about_money_is_acted_on() {
     let found = findings(
         Kind::CostBudget,
-        "{limit: {amount: '1'}, period: Once, perUser: {amount: '1'}, perClient: {amount: '1'}, awsBudget: {accountId: '123456789012', name: n}, \
-         thresholds: [{percent: 50}, {percent: 80, actions: [{notify: {snsTopicArn: 'arn:aws:sns:us-east-1:1:t'}}]}]}",
+        "{limit: {amount: '1'}, period: Once, perUser: {amount: '1'}, perClient: {amount: '1'}, \
+         thresholds: [{percent: 50}, {percent: 80, actions: [{rateLimit: {requestsPerMinute: 1}}]}]}",
     );
     assert!(found.errors.is_empty(), "{:?}", found.errors);
     let fields: Vec<_> = found.refused.iter().map(|e| e.field.as_str()).collect();
-    assert_eq!(fields, ["spec.perUser", "spec.perClient", "spec.awsBudget", "spec.thresholds[1].actions"]);
+    assert!(fields.is_empty(), "{fields:?}");
+}
+
+const WITH_AWS: &str = "{limit: {amount: '1'}, period: Daily, awsBudget: {accountId: '123456789012', name: n}, \
+    thresholds: [{percent: 80, actions: [{notify: {snsTopicArn: 'arn:aws:sns:us-east-1:123456789012:t'}}]}]}";
+
+#[test]
+fn a_folder_leaves_out_what_only_an_operator_does_and_a_cluster_does_it() {
+    let judged = |mode| {
+        let (documents, _) = documents("f.yaml", WITH_AWS);
+        parsed(&spec(Kind::CostBudget, &documents[0].value), Context { mode, ..HERE })
+    };
+    let cluster = judged(Mode::Cluster);
+    assert!(cluster.errors.is_empty() && cluster.refused.is_empty() && cluster.ignored.is_empty(), "{cluster:?}");
+    let folder = judged(Mode::Standalone);
+    assert!(folder.errors.is_empty() && folder.refused.is_empty(), "the cap is served all the same: {folder:?}");
+    let fields: Vec<_> = folder.ignored.iter().map(|e| e.field.as_str()).collect();
+    assert_eq!(fields, ["spec.awsBudget", "spec.thresholds[0].actions[0].notify"]);
 }
 
 #[test]
-fn an_embedding_endpoint_is_judged_whole_and_refused() {
+fn what_aws_cannot_mirror_or_publish_to_is_refused() {
+    for period in ["Weekly", "Once"] {
+        let found = findings(Kind::CostBudget, &WITH_AWS.replace("Daily", period));
+        assert_eq!(found.errors[0].field, "spec.awsBudget", "{found:?}");
+    }
+    for arn in [
+        "arn:aws:sqs:us-east-1:123456789012:t",
+        "arn:aws:sns::123456789012:t",
+        "arn:aws:sns:us-east-1:123456789012:t:sub",
+    ] {
+        let found = findings(Kind::CostBudget, &WITH_AWS.replace("arn:aws:sns:us-east-1:123456789012:t", arn));
+        assert_eq!(found.errors[0].field, "spec.thresholds[0].actions[0].notify.snsTopicArn", "{found:?}");
+    }
+}
+
+#[test]
+fn an_embedding_endpoint_is_judged_whole() {
     let good = "{model: BAAI/bge-m3, dimensions: 1024, sagemaker: {endpointName: e}}";
     let found = findings(Kind::EmbeddingEndpoint, good);
-    assert!(found.errors.is_empty() && found.checked.is_some() && found.refused.len() == 1, "{found:?}");
+    assert!(found.errors.is_empty() && found.checked.is_some() && found.refused.is_empty() && found.ignored.is_empty(), "{found:?}");
     let found = errors(
         Kind::EmbeddingEndpoint,
         "{model: m, dimensions: 0, sagemaker: {endpointName: -e}, fallback: [{}], autoscaling: {minInstances: 3, maxInstances: 1, \

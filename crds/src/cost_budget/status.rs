@@ -15,7 +15,7 @@ pub struct CostBudgetStatus {
     /// The spec that stays in force while a newer one is not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_accepted: Option<LastAccepted>,
-    /// Accepted, Enforced, WithinBudget, ThresholdReached, Frozen, Ready.
+    /// Accepted, Enforced, WithinBudget, ThresholdReached, Frozen, Ready; where they apply Notified, AwsBudgetInSync and Supported.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -43,21 +43,28 @@ pub struct CostBudgetStatus {
     /// What the window will have spent at its end if it goes on as in the last hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast_usd: Option<String>,
+    /// When the limit is reached if it goes on as in the last hour, where that is before the window's end (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhaustion_forecast_at: Option<String>,
     /// Whole percent of the limit spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_used: Option<i64>,
     /// When the limit was reached (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<String>,
-    /// Thresholds reached in this window, ascending.
+    /// Thresholds reached in this window, ascending; one that was told stays although a credit takes the spend below it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ThresholdStatus>,
-    /// Ids of the adjustments that are applied.
+    /// Adjustments that are applied, by id: each once, in the window in which it was found.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub adjustments_applied: Vec<String>,
+    pub adjustments_applied: Vec<AdjustmentStatus>,
     /// Version of the price catalog in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_catalog: Option<String>,
+    /// The mirror in AWS Budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_budget: Option<AwsBudgetStatus>,
     /// The durable record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerRef>,
@@ -84,6 +91,48 @@ pub struct ThresholdStatus {
     /// When (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<String>,
+    /// Topics that were told of it in this window: they are not told again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notified: Vec<String>,
+}
+
+/// What AWS Budgets says of the mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AwsBudgetStatus {
+    /// The AWS account.
+    pub account_id: String,
+    /// Name of the budget there.
+    pub name: String,
+    /// What AWS says was spent in its own window; it is hours behind, and counts what its filters let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual_usd: Option<String>,
+    /// `actualUsd` less `spentUsd`, with a sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference_usd: Option<String>,
+    /// When AWS was asked last (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<String>,
+}
+
+/// An adjustment that was applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdjustmentStatus {
+    /// Its id.
+    pub id: String,
+    /// Dollars credited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit: Option<String>,
+    /// Whether it resumed the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<bool>,
+    /// Why, as the spec says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the ledger took it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_at: Option<String>,
 }
 
 /// The BudgetLedger of a window, in the operator's namespace.

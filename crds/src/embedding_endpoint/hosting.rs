@@ -15,7 +15,7 @@ pub struct SageMakerEmbeddings {
     /// Name of the endpoint.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
     pub endpoint_name: String,
-    /// Production variant. Default `AllTraffic`.
+    /// Production variant that is called (and scaled). Default: SageMaker chooses by the variants' weights (`AllTraffic` is scaled).
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,

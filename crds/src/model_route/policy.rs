@@ -125,10 +125,15 @@ pub enum Per {
     Route,
 }
 
-/// Where a rate is counted.
+/// Where a rate is counted. Default Proxy: in each proxy by itself. Global: over all proxies of the namespace, in the Redis or Valkey that
+/// they were given with `--redis-url`. While that cannot be reached, each proxy admits its share by itself: the limit divided by the
+/// number of proxies that shared it last, at least 1; a proxy that never reached it does not know that number and admits the whole
+/// limit. A request for more tokens than the share waits for a full share and owes the rest. So when Redis goes, at most the limit is
+/// admitted once more; one that comes back empty begins anew. Where no address was given each proxy admits the whole limit, and says
+/// so. `tollway_redis_limit_fallbacks_total` counts the requests that a proxy admitted or refused by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LimitScope {
-    /// Over all proxies, in Redis or Valkey.
+    /// Over all proxies of the namespace, in Redis or Valkey.
     Global,
     /// In each proxy by itself.
     Proxy,
@@ -145,12 +150,16 @@ pub struct Cache {
     pub scope: Option<CacheScope>,
 }
 
-/// Where cached answers are kept.
+/// Where cached answers are kept. Default Memory: in each proxy. Shared: there, and then in the Redis or Valkey given with `--redis-url`, for
+/// all proxies of the namespace; without it as Memory. Answers are encrypted there (AES-256-GCM) under the Secret `tollway-cache` of
+/// the namespace, whose key `key` holds 32 bytes, raw or in base64; without that Secret, under a key made from the address and
+/// password of Redis, which is as secret as these are. With a Secret that has no such key nothing is shared, and one without `key`
+/// is also `ResolvedRefs=False`. Whatever goes wrong there is a miss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CacheScope {
     /// In each proxy.
     Memory,
-    /// In each proxy, then in Redis.
+    /// In each proxy, then in Redis or Valkey.
     Shared,
 }
 

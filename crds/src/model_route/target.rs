@@ -27,10 +27,10 @@ pub struct Target {
     /// Anthropic's Messages API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anthropic: Option<Anthropic>,
-    /// An agent on Bedrock AgentCore. Not acted on yet: the target is left out and `Supported=False`.
+    /// An agent on Bedrock AgentCore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_core: Option<AgentCore>,
-    /// A SageMaker endpoint. Not acted on yet: the target is left out and `Supported=False`.
+    /// A SageMaker endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sagemaker: Option<SageMakerChat>,
     /// A model pretended by the proxy: demos and drills without cloud or key.
@@ -53,6 +53,11 @@ pub struct Bedrock {
     /// Model id, inference profile id or ARN, such as `us.amazon.nova-pro-v1:0`.
     #[schemars(length(min = 1, max = 2048), regex(pattern = "^[!-~]+$"))]
     pub model_id: String,
+    /// Model id whose price, bounds and habits hold, where `modelId` is the ARN of an application inference profile, a provisioned or an
+    /// imported model and does not say it. Default: what `modelId` says.
+    #[schemars(length(min = 1, max = 2048), regex(pattern = "^[!-~]+$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
     /// Region called. Default: the proxy's own region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
@@ -137,7 +142,8 @@ pub struct Anthropic {
     pub loopback: Option<bool>,
 }
 
-/// An agent on Bedrock AgentCore.
+/// An agent on Bedrock AgentCore. It gets `{"prompt": the user's last message}`, with `messages` where there are several and the
+/// parameters that the client set; how long it works is its own affair, so only `price.perRequest` may be stated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentCore {
@@ -157,6 +163,23 @@ pub struct SageMakerChat {
     pub region: Option<Region>,
     /// What the container speaks.
     pub format: SageMakerFormat,
+    /// How a conversation becomes one prompt; with `format: TGI` only. Default: by the endpoint's name, `Llama3` where it contains `llama-3`
+    /// or `llama3`, `CodeLlama70b` for `codellama-70b`, `Mistral` for `mistral` or `mixtral`, else `Llama2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<PromptTemplate>,
+}
+
+/// How a conversation becomes one prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PromptTemplate {
+    /// `[INST] <<SYS>> ... <</SYS>> ... [/INST]`; CodeLlama up to 34B too.
+    Llama2,
+    /// `<|start_header_id|>user<|end_header_id|> ... <|eot_id|>`.
+    Llama3,
+    /// `Source: user ... <step> Source: assistant`.
+    CodeLlama70b,
+    /// `[INST] ... [/INST]`.
+    Mistral,
 }
 
 /// What a SageMaker container speaks.
@@ -164,7 +187,7 @@ pub struct SageMakerChat {
 pub enum SageMakerFormat {
     /// OpenAI chat completions.
     OpenAI,
-    /// Text Generation Inference.
+    /// Text Generation Inference: one prompt in, text out; no tools, images or structured output.
     #[serde(rename = "TGI")]
     Tgi,
 }

@@ -6,6 +6,7 @@ use crate::ledger::{Books, Holder, Input, Stream, Streams};
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use tollway_core::control::{LedgerDown, LedgerUp, ledger_up::Message};
+use tollway_core::spend::convert;
 use tonic::{Status, Streaming};
 
 /// Runs the stream to its end, and says why it ended if the proxy is still there to hear it.
@@ -64,14 +65,7 @@ async fn follow(
         };
         let told = books.tell(&caller.namespace, &budget, input);
         if let Some(ask) = ask.filter(|_| !told) {
-            let denied = tollway_core::control::Denied {
-                budget,
-                incarnation: holder.incarnation.clone(),
-                ask: ask.id,
-                reason: tollway_core::control::DeniedReason::Unavailable.into(),
-                fits: 0,
-            };
-            let message = LedgerDown { message: Some(tollway_core::control::ledger_down::Message::Denied(denied)) };
+            let message = convert::unavailable(&holder.incarnation, &ask);
             down.send(Ok(message)).await.map_err(|_| Status::cancelled("the proxy is gone"))?;
         }
     }

@@ -36,6 +36,11 @@ fn an_object_is_in_its_namespaces_snapshot_with_what_it_names() {
     let about = &space.about[&id("r")];
     assert_eq!(about.secrets, BTreeSet::from(["keys".to_owned()]));
     assert_eq!(about.config_maps, BTreeSet::from(["prompts".to_owned()]));
+    let mut sharing = route("r", 2, 1);
+    sharing.value["spec"]["cache"] = json!({"ttl": "1m", "scope": "Shared"});
+    assert!(!index.apply(applied(sharing)).is_empty());
+    let secrets = &index.space("ns").about[&id("r")].secrets;
+    assert_eq!(*secrets, BTreeSet::from(["keys".to_owned(), "tollway-cache".to_owned()]));
     assert!(index.space("other").snapshot.resources.is_empty());
 }
 

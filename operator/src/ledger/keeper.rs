@@ -10,8 +10,8 @@ use super::plan::Plan;
 use super::record::{Outcome, Record};
 use super::store::{Object, Stored};
 use super::streams::Holder;
-use super::view::Trend;
 use super::{Books, Key, View};
+use crate::events::Note;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 use tollway_core::control::{self, HeldGrant};
 use tollway_core::spend::ledger::{Adjustment, Effect, Event};
-use tollway_core::spend::{Nano, Window, convert};
+use tollway_core::spend::{Nano, Trend, Window, convert};
 use tollway_core::table::Period;
 
 /// Messages taken at once: one write for all of them.
@@ -40,6 +40,10 @@ pub struct Terms {
     pub time_zone: String,
     /// Counts and never denies.
     pub observe: bool,
+    /// What each user may spend; absent: as much as anyone.
+    pub per_user: Option<Nano>,
+    /// What each client may spend; absent: as much as anyone.
+    pub per_client: Option<Nano>,
     /// Corrections, in the order of the spec.
     pub adjustments: Vec<(String, Adjustment)>,
     /// Percentages worth a word, ascending.
@@ -61,6 +65,8 @@ pub enum Input {
     Close(Holder, control::Close),
     /// A Pod is gone for good.
     PodGone(String),
+    /// What the instances of the budget's endpoints cost so far in the window of that id.
+    Infrastructure(String, Nano),
     /// The object of that uid was deleted.
     LedgerGone(String),
 }
@@ -211,10 +217,12 @@ impl Keeper {
         let mut plan = Plan::new(self.current.as_ref().map(Record::uid), self.old.iter().map(Record::uid), &self.past);
         if let Some(terms) = self.terms.as_ref().filter(|_| self.unfolded && self.current.is_some()) {
             plan.current.push(Event::SetCap { cap: terms.limit, observe: terms.observe });
+            plan.current.push(Event::SetShares { per_user: terms.per_user, per_client: terms.per_client });
             for (id, adjustment) in &terms.adjustments {
                 plan.current.push(Event::Adjust { id: id.clone(), adjustment: *adjustment });
             }
         }
+        plan.window = self.current.as_ref().map(|current| current.state().window.id.clone());
         for input in &inputs {
             plan.take(input);
         }
@@ -248,9 +256,15 @@ impl Keeper {
             if events.is_empty() {
                 served = true;
             } else {
+                let applied = current.state().adjustments.clone();
                 match current.commit(now, &events).await {
                     Outcome::Done(effects) => {
                         served = true;
+                        for (id, adjustment) in self.terms.iter().flat_map(|terms| &terms.adjustments) {
+                            if !applied.contains(id) && current.state().adjustments.contains(id) {
+                                self.books.about(&self.key, Note::adjusted(&self.key, id, *adjustment));
+                            }
+                        }
                         tell(&self.books, &self.key, current, effects);
                         // Another ledger, a new window: what proxies know is of the one before.
                         if std::mem::take(&mut self.unfolded) {
@@ -279,7 +293,7 @@ impl Keeper {
     fn settle(&mut self, inputs: Vec<Input>, deny: bool, keep: bool) {
         for input in inputs {
             match input {
-                Input::Ask(holder, ask) if deny => self.deny(&holder, ask.id),
+                Input::Ask(holder, ask) if deny => self.deny(&holder, &ask),
                 Input::Ask(..) | Input::Terms(_) | Input::LedgerGone(_) => {}
                 kept if keep && self.waiting.len() < 4 * BATCH => self.waiting.push(kept),
                 _ => {}
@@ -287,11 +301,9 @@ impl Keeper {
         }
     }
 
-    fn deny(&self, holder: &Holder, ask: u64) {
-        let incarnation = holder.incarnation.clone();
-        let reason = tollway_core::spend::ledger::DeniedReason::Unavailable;
-        let denied = Effect::Denied { incarnation, ask, reason, fits: Nano::ZERO };
-        self.books.send(&self.key, "", i64::MAX, denied);
+    fn deny(&self, holder: &Holder, ask: &control::Ask) {
+        let denied = convert::unavailable(&holder.incarnation, ask);
+        self.books.streams(&self.key.namespace).send(&holder.incarnation, denied);
     }
 
     /// A proxy that connects learns where the budget stands.
@@ -315,11 +327,13 @@ impl Keeper {
     /// Figures for status, when they are due.
     fn show(&mut self, now: i64) {
         let Some((current, terms)) = self.current.as_ref().zip(self.terms.as_ref()) else { return };
-        let forecast = self.trend.forecast(current.state(), now);
+        let state = current.state();
+        let forecast = self.trend.forecast(&state.window, &state.figures(), now);
         let view = View::of(current.state(), current.store().name(), current.uid(), &terms.thresholds, forecast);
         if self.shown.as_ref().is_none_or(|shown| !shown.same_figures(&view)) {
             let urgent = self.shown.as_ref().is_none_or(|shown| shown.acted_on_differs(&view));
             self.pace.change(now, urgent);
+            self.books.metrics.budgets.show(&self.key, &view);
             self.shown = Some(view);
         }
         if self.pace.due(now)

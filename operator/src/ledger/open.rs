@@ -65,7 +65,7 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<Record<Object>, Error> 
                 // Resumes that were applied before were meant for something else.
                 Some(told) => LedgerState {
                     observe: terms.observe,
-                    adjustments: status.adjustments_applied.iter().cloned().collect(),
+                    adjustments: status.adjustments_applied.iter().map(|applied| applied.id.clone()).collect(),
                     ..LedgerState::frozen(terms.limit, window.clone(), &lost(&told.uid))
                 },
                 None => match predecessor(books, key, &window).await? {

@@ -1,11 +1,13 @@
-//! A compilation in; the table published, the ledgers told their terms.
+//! A compilation in; the table published, the ledgers told their terms and AWS what budgets ask of it.
 
 use super::compile::Compiled;
 use super::dereference::Found;
-use crate::index::Space;
+use crate::aws::{Order, mirror::Wanted};
+use crate::index::{About, Space};
 use crate::ledger::Terms;
 use crate::term::Term;
 use std::collections::BTreeMap;
+use tollway_core::compile::InForce;
 use tollway_core::manifest::{Id, Kind, Spec};
 use tollway_core::spend::ledger::Adjustment;
 use tollway_core::table::Mode;
@@ -15,6 +17,7 @@ pub fn apply(term: &Term, space: &Space, compiled: &Compiled, found: Found) {
     let namespace = &space.snapshot.namespace;
     // Ledgers first: a proxy that gets the table asks at once.
     term.books.agree(namespace, terms(space, compiled));
+    term.aws.agree(namespace, orders(space, compiled));
     let revision = term.floor.max(space.revision).max(found.revision);
     let Compiled { encoded, generations, .. } = compiled;
     let sent =
@@ -50,12 +53,34 @@ fn terms(space: &Space, compiled: &Compiled) -> BTreeMap<String, Terms> {
                 period: budget.period,
                 time_zone: budget.time_zone.clone(),
                 observe: budget.mode == Mode::Observe,
+                per_user: budget.per_user,
+                per_client: budget.per_client,
                 adjustments: adjustments(spec),
                 thresholds,
             };
             Some((name.clone(), terms))
         })
         .collect()
+}
+
+/// What every CostBudget there is asks of AWS Budgets; one that is being deleted asks for nothing.
+fn orders(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<Order>> {
+    let budgets = space.about.iter().filter(|(id, _)| id.kind == Kind::CostBudget);
+    let order = |(id, about): (&Id, &About)| {
+        let About { uid, claim, is_deleting, .. } = about.clone();
+        let verdict = compiled.verdicts.get(id).filter(|verdict| verdict.in_force != InForce::Nothing);
+        let spec = verdict.and_then(|verdict| match &verdict.last_accepted.as_ref()?.spec {
+            Spec::CostBudget(spec) => Some(spec),
+            _ => None,
+        });
+        let order = match spec {
+            _ if is_deleting => Some(Order { uid, mirror: None, claim }),
+            None => None,
+            Some(spec) => Some(Order { uid, mirror: Wanted::of(spec), claim }),
+        };
+        (id.name.clone(), order)
+    };
+    budgets.map(order).collect()
 }
 
 fn adjustments(spec: &CostBudgetSpec) -> Vec<(String, Adjustment)> {

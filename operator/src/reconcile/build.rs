@@ -2,40 +2,80 @@
 
 use super::compile::Compiled;
 use super::update_status::Document;
+use crate::aws::{Message, Notice, notify};
 use crate::events::Note;
 use crate::index::{About, Id, Space};
-use crate::ledger::View;
+use crate::ledger::{Key, View};
 use crate::term::Term;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tollway_core::compile::Verdict;
-use tollway_core::manifest::Kind;
-use tollway_core::status::{self, BudgetSeen, RouteSeen};
+use tollway_core::compile::{InForce, Verdict};
+use tollway_core::manifest::{Kind, Spec};
+use tollway_core::status::{self, BudgetSeen, EmbeddingSeen, RouteSeen, instant};
+use tollway_core::table::Embedding;
 use tollway_crds::{CostBudgetStatus, EmbeddingEndpointStatus, ModelRouteStatus};
 
-/// The status of every resource, and what people should hear of the changes.
-pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> (Vec<Document>, Vec<Note>) {
+/// What statuses come to.
+#[derive(Default)]
+pub struct Built {
+    /// The status of every resource.
+    pub documents: Vec<Document>,
+    /// What people should hear of the changes.
+    pub notes: Vec<Note>,
+    /// Of every budget, the messages that topics should hear.
+    pub notices: Vec<Due>,
+}
+
+/// The messages of one budget in its window.
+pub struct Due {
+    /// The budget.
+    pub key: Key,
+    /// When its window began.
+    pub window: Option<String>,
+    /// What is due.
+    pub notices: Vec<(Notice, Message)>,
+}
+
+pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Built {
     let now = Timestamp::now();
     let namespace = &space.snapshot.namespace;
-    let (mut documents, mut notes) = (Vec::new(), Vec::new());
+    let Built { mut documents, mut notes, mut notices } = Built::default();
     for (id, verdict) in &compiled.verdicts {
         let Some(About { uid, status: at_server, .. }) = space.about.get(id) else { continue };
         let before = term.writer.last(namespace, id, uid).unwrap_or_else(|| at_server.clone());
         let status = match id.kind {
             Kind::ModelRoute => value(&model_route(term, namespace, id, verdict, compiled, &read(&before), now)),
-            Kind::CostBudget => value(&cost_budget(term, namespace, id, verdict, &read(&before), now)),
+            Kind::CostBudget => {
+                let status = cost_budget(term, namespace, id, verdict, &read(&before), now);
+                notices.extend(due(namespace, id, verdict, &status));
+                value(&status)
+            }
             Kind::EmbeddingEndpoint => {
                 let before: EmbeddingEndpointStatus = read(&before);
-                value(&status::embedding_endpoint(verdict, &before.conditions, now))
+                let place = Embedding::place(&id.name);
+                let seen = EmbeddingSeen {
+                    convergence: term.hub.space(namespace).fleet().convergence(&place),
+                    sources: term.observed.route(namespace, &place),
+                };
+                value(&status::embedding_endpoint(verdict, &seen, &before.conditions, now))
             }
         };
         let Some(status) = status else { continue };
         notes.extend(Note::judged(id.kind.as_str(), namespace, &id.name, uid, &before, &status));
         documents.push(Document { namespace: namespace.clone(), id: id.clone(), uid: uid.clone(), status });
     }
-    (documents, notes)
+    Built { documents, notes, notices }
+}
+
+fn due(namespace: &str, id: &Id, verdict: &Verdict, status: &CostBudgetStatus) -> Option<Due> {
+    let accepted = verdict.last_accepted.as_ref().filter(|_| verdict.in_force != InForce::Nothing)?;
+    let Spec::CostBudget(spec) = &accepted.spec else { return None };
+    let key = Key { namespace: namespace.to_owned(), name: id.name.clone() };
+    let notices = notify::due(&key, spec, status);
+    let window = status.window.as_ref().and_then(|window| window.start.clone());
+    Some(Due { key, window, notices })
 }
 
 fn model_route(
@@ -71,7 +111,8 @@ fn cost_budget(
     let seen = term.books.view(namespace, &id.name).map(|view| {
         let View { figures, window, ledger, uid, adjustments, forecast, threshold: _ } = view;
         let catalog = term.prices.now().0.revision.clone();
-        BudgetSeen { figures, window, ledger, uid, adjustments, forecast, catalog }
+        let aws = term.aws.seen(namespace, &id.name, instant(window.start_ms).as_deref());
+        BudgetSeen { figures, window, ledger, uid, adjustments, forecast, catalog, aws }
     });
     status::cost_budget(verdict, seen.as_ref(), before, now)
 }

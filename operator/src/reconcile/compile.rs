@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tollway_core::compile::{InForce, Verdicts, compile as core_compile};
 use tollway_core::manifest::Kind;
 use tollway_core::snapshot::{Accepted, Facts};
-use tollway_core::table::Table;
+use tollway_core::table::{Embedding, Table};
 use tollway_core::wire::{self, Encoded};
 
 /// What a compilation came to.
@@ -16,7 +16,7 @@ pub struct Compiled {
     pub encoded: Encoded,
     /// What was found in each resource.
     pub verdicts: Verdicts,
-    /// Generation of each route that was judged: what `Programmed` speaks of.
+    /// Generation of each route, and of each embedding endpoint by its place, that was judged: what `Programmed` speaks of.
     pub generations: BTreeMap<String, i64>,
 }
 
@@ -25,8 +25,12 @@ pub fn compile(space: &Space, facts: &Facts) -> Compiled {
     let encoded = wire::encode(&table);
     let generations = verdicts
         .iter()
-        .filter(|(id, verdict)| id.kind == Kind::ModelRoute && verdict.in_force != InForce::Nothing)
-        .map(|(id, verdict)| (id.name.clone(), verdict.generation))
+        .filter(|(_, verdict)| verdict.in_force != InForce::Nothing)
+        .filter_map(|(id, verdict)| match id.kind {
+            Kind::ModelRoute => Some((id.name.clone(), verdict.generation)),
+            Kind::EmbeddingEndpoint => Some((Embedding::place(&id.name), verdict.generation)),
+            Kind::CostBudget => None,
+        })
         .collect();
     Compiled { table, encoded, verdicts, generations }
 }

@@ -38,6 +38,17 @@ pub fn render(page: &Page) -> String {
     if !source.problems.is_empty() {
         let _ = write!(out, "<h2>Problems</h2><pre>{}</pre>", text(&source.problems.join("\n")));
     }
+    if let Some(redis) = &page.redis {
+        let address = text(&redis.address);
+        let _ = match &redis.problem {
+            None => {
+                write!(out, "<p class=soft>redis {address} · shared by proxies of the namespace: {}</p>", redis.proxies)
+            }
+            Some(problem) => {
+                write!(out, "<p class=warn>redis {address} is of no use just now: {}</p>", text(problem))
+            }
+        };
+    }
     out.push_str("<h2>Budgets</h2>");
     if page.budgets.is_empty() {
         out.push_str("<p class=soft>None: nothing caps the cost.</p>");
@@ -85,6 +96,9 @@ fn route_part(out: &mut String, route: &RoutePage) {
     if let Some(reason) = &route.unserved {
         let _ = write!(out, "<p class=bad>Not served: {}</p>", text(reason));
     }
+    for note in &route.notes {
+        let _ = write!(out, "<p class=warn>{}</p>", text(note));
+    }
     out.push_str(
         "<table><tr><th>Target<th>Provider<th>Circuit<th class=n>Attempts<th class=n>Errors<th class=n>p50 ms<th class=n>p95 ms<th class=n>USD</tr>",
     );
@@ -128,7 +142,7 @@ mod tests {
 
     #[test]
     fn names_are_escaped_and_nothing_is_loaded_from_outside() {
-        let route = RoutePage { name: "<script>".to_owned(), ..RoutePage::default() };
+        let route = RoutePage { name: "<script>".to_owned(), notes: vec!["<note>".to_owned()], ..RoutePage::default() };
         let budget = BudgetPage {
             name: "team".to_owned(),
             spent_usd: "0.25".to_owned(),

@@ -24,6 +24,7 @@ fn admin(table: Option<Table>) -> Admin {
         metrics: Metrics::new().unwrap(),
         ledger: Ledger::new("one"),
         health: watch::channel(Health::default()).1,
+        store: None,
     }
 }
 

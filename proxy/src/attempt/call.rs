@@ -5,14 +5,16 @@ use super::read::{self, Unread};
 use super::{Job, Place};
 use crate::chat;
 use crate::meter::{Metered, Money};
-use crate::provider::bedrock::{self, ToolNames};
+use crate::provider::bedrock::{self, AwsError, ToolNames};
 use crate::provider::passed::{Passed, PassedMeter};
+use crate::provider::signed::{Signed, destination};
 use crate::provider::simulated::{Pretended, Script};
 use crate::provider::translated::Translated;
 use crate::provider::{Call, Decoder, Reading, Source, Step, anthropic, openai};
 use crate::stack::Proxy;
 use crate::surface;
 use crate::surface::bedrock::Api;
+use crate::trace;
 use crate::upstream::{Policy, SendError};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -64,6 +66,7 @@ impl Calling<'_> {
             Call::Send { request, policy, reading } => self.over_http(*request, policy, reading).await,
             Call::Native { api, headers, body } => self.native(api, headers, body).await,
             Call::Converse { body, names } => self.converse(body, names).await,
+            Call::Signed(signed) => self.translated(*signed).await,
             Call::Embed { bodies, texts, base64 } => self.embed(bodies, texts, base64).await,
             Call::Pretend(script) => self.pretend(script).await,
         }
@@ -146,15 +149,24 @@ impl Calling<'_> {
 
     /// The request that a Bedrock target takes.
     pub(super) async fn sign(&self, api: Api, headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Failed> {
-        let place = self.place;
-        let unsigned = |reason: &str| Failed::free(Failure::unreachable(place.name, reason));
-        let Provider::Bedrock(target) = &place.target.provider else {
-            return Err(unsigned("it is not a Bedrock target"));
+        let Provider::Bedrock(target) = &self.place.target.provider else {
+            return Err(self.unsigned("it is not a Bedrock target"));
         };
         let what = (api, self.job.peek.stream);
-        let signed = timeout_at(self.deadline, self.proxy.aws.signed_request(target, what, headers, body)).await;
-        let signed = signed.map_err(|_| unsigned("no AWS credentials came in time"))?;
-        signed.map_err(|error| unsigned(&error.to_string()))
+        self.in_time(self.proxy.aws.signed_request(target, what, headers, body)).await
+    }
+
+    async fn in_time(
+        &self,
+        signing: impl Future<Output = Result<Request<Full<Bytes>>, AwsError>>,
+    ) -> Result<Request<Full<Bytes>>, Failed> {
+        let signed = timeout_at(self.deadline, signing).await;
+        let signed = signed.map_err(|_| self.unsigned("no AWS credentials came in time"))?;
+        signed.map_err(|error| self.unsigned(&error.to_string()))
+    }
+
+    fn unsigned(&self, reason: &str) -> Failed {
+        Failed::free(Failure::unreachable(self.place.name, reason))
     }
 
     /// Sends a signed request and waits for the head of a good answer.
@@ -187,6 +199,28 @@ impl Calling<'_> {
         Ok(Began::Whole(job.dialect.render(&response, &job.head(), job.peek), usage))
     }
 
+    /// A target behind AWS's signature with a dialect of its own: signed bytes out, translated bytes back.
+    async fn translated(&mut self, signed: Signed) -> Result<Began, Failed> {
+        let Signed { path, headers, body, reading } = signed;
+        let job = self.job;
+        let Some(to) = destination(&self.place.target.provider, &path) else {
+            return Err(self.unsigned("it takes no signature"));
+        };
+        let request = self.in_time(self.proxy.aws.post(to, headers, body)).await?;
+        self.metered.sent();
+        let (head, body) = self.answer(request).await?.into_parts();
+        if job.peek.stream {
+            let decoder = Decoder::Signed(Box::new(reading.decoder(&head.headers)));
+            let renderer = job.dialect.renderer(job.head(), job.peek);
+            return self.first_byte(Source::Translated(Box::new(Translated::new(body, decoder, renderer)))).await;
+        }
+        let body = self.read_answer(body).await?;
+        let response = reading.decode(&head.headers, &body);
+        let response = response.map_err(|error| Failed::in_full(Failure::inside(self.place.name, &error)))?;
+        let usage = response.usage.map(|usage| usage.tokens);
+        Ok(Began::Whole(job.dialect.render(&response, &job.head(), job.peek), usage))
+    }
+
     /// A simulated target.
     async fn pretend(&mut self, script: Script) -> Result<Began, Failed> {
         let number = self.place.state.take();
@@ -209,7 +243,9 @@ impl Calling<'_> {
         self.exchange(request, policy).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+    async fn exchange(&self, mut request: Request<Full<Bytes>>, policy: Policy) -> Result<Response<Incoming>, Failed> {
+        // A signature covers what AWS's services read; this they only pass on.
+        trace::pass_on(request.headers_mut(), self.job.headers, self.metered.trace_header());
         let connect = Duration::from_millis(self.place.route.timeouts.connect_ms);
         let sent = timeout_at(self.deadline, self.proxy.upstream.send(request, policy, connect)).await;
         sent.map_err(|_| self.late())?.map_err(|error| match error {

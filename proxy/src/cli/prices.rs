@@ -1,59 +1,54 @@
-//! `tollway-proxy prices`: the shipped catalog in, a table of what each model charges out.
+//! `tollway-proxy prices`: the shipped catalog, and perhaps an override, in; what models and instances charge, or what changes, out.
 
-use super::table::columns;
+mod diff;
+mod list;
+
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tollway_core::spend::catalog::Catalog;
-use tollway_core::spend::{Nano, Price};
 
 #[derive(Debug, Args)]
 pub struct PricesArgs {
-    /// Only models whose id contains this.
+    /// Only models and instance types whose id contains this.
     filter: Option<String>,
+    /// What an override (the prices.yaml of the operator's ConfigMap, or the ConfigMap itself) changes in the shipped catalog.
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+    /// How it is written.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Output,
 }
 
-/// Exit code 0 when something is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Exit code 0 when something is listed, or an override can be used.
 pub fn print(args: &PricesArgs) -> anyhow::Result<ExitCode> {
-    let text = render(Catalog::shipped(), args.filter.as_deref().unwrap_or_default());
-    let found = text.lines().count() > 1;
-    if found {
-        std::io::stdout().lock().write_all(text.as_bytes()).context("the prices could not be written")?;
-    } else {
+    let filter = args.filter.as_deref().unwrap_or_default();
+    let shipped = Catalog::shipped();
+    let (text, found) = match &args.diff {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let ours = diff::overlaid(shipped, &text).with_context(|| format!("{} is not taken", file.display()))?;
+            let changes = diff::changes(shipped, &ours, filter);
+            (diff::render(&changes, args.output == Output::Json)?, true)
+        }
+        None => {
+            let listed = list::List::of(shipped, filter);
+            (listed.render(args.output == Output::Json)?, !listed.is_empty())
+        }
+    };
+    std::io::stdout().lock().write_all(text.as_bytes()).context("the prices could not be written")?;
+    if !found {
         eprintln!(
-            "no model of the shipped catalog matches: a target's `price` or the operator's ConfigMap may name one"
+            "nothing of the shipped catalog matches: a target's `price` or the operator's ConfigMap may name a model, its ConfigMap an instance type"
         );
     }
     Ok(if found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn render(catalog: &Catalog, filter: &str) -> String {
-    let heads = ["MODEL", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "CACHE WRITE 1H", "PER REQUEST"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    for (id, model) in catalog.iter().filter(|(id, _)| id.contains(filter)) {
-        let Price { input, output, cache_read, cache_write, cache_write_1h, per_request } = model.price;
-        let amounts = [input, output, cache_read, cache_write, cache_write_1h, per_request].map(amount);
-        rows.push(std::iter::once(id.to_owned()).chain(amounts).collect());
-    }
-    columns(&rows)
-}
-
-fn amount(nano: Nano) -> String {
-    if nano == Nano::ZERO { "-".to_owned() } else { nano.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_catalog_is_listed_and_filtered() {
-        let all = render(Catalog::shipped(), "");
-        assert_eq!(all.lines().count(), Catalog::shipped().iter().count() + 1);
-        let (id, model) = Catalog::shipped().iter().next().unwrap();
-        let one = render(Catalog::shipped(), id);
-        assert!(one.contains(id) && one.contains(&model.price.output.to_string()), "{one}");
-        assert_eq!(render(Catalog::shipped(), "no such model").lines().count(), 1);
-    }
 }

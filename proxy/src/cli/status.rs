@@ -78,6 +78,13 @@ fn render(page: &Page) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{ready}, {} {}{stands}", source.kind.to_lowercase(), source.place);
     let _ = writeln!(out, "namespace {}, revision {}, up {} s", page.namespace, page.revision, page.uptime_seconds);
+    if let Some(redis) = &page.redis {
+        let stands = redis.problem.as_ref().map_or_else(
+            || format!("shared by proxies of the namespace: {}", redis.proxies),
+            |problem| format!("not of use just now: {problem}"),
+        );
+        let _ = writeln!(out, "redis {}, {stands}", redis.address);
+    }
     for problem in &source.problems {
         let _ = writeln!(out, "! {problem}");
     }
@@ -92,6 +99,9 @@ fn render(page: &Page) -> String {
         for route in &page.routes {
             if let Some(reason) = &route.unserved {
                 let _ = writeln!(out, "! {} is not served: {reason}", route.name);
+            }
+            for note in &route.notes {
+                let _ = writeln!(out, "! {}: {note}", route.name);
             }
         }
     }

@@ -64,8 +64,8 @@ async fn stream(
         tokio::select! {
             message = down.message() => {
                 let Some(message) = message? else { return Ok(()) };
-                if let Some((budget, message)) = convert::taken(message)
-                    && ledger.accounts().take(now_ms(), &budget, message)
+                if let Some((budget, subject, message)) = convert::taken(message)
+                    && ledger.accounts().take(now_ms(), &budget, subject, message)
                 {
                     ledger.shared.changed.notify_waiters();
                 }

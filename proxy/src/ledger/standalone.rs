@@ -74,8 +74,8 @@ impl Standalone {
         let answers = tokio::task::block_in_place(|| self.book.turn(now, &terms, due));
         let mut accounts = self.ledger.accounts();
         let mut wake = false;
-        for (budget, message) in answers {
-            wake |= accounts.take(now, &budget, message);
+        for (budget, subject, message) in answers {
+            wake |= accounts.take(now, &budget, subject, message);
         }
         for (budget, figures) in self.book.figures() {
             accounts.learn(budget, figures);

@@ -1,7 +1,7 @@
 //! Reservations against a ledger of one's own: waiting, refusing, returning, and never above the cap.
 
 use super::standalone::{Standalone, Terms};
-use super::{Ledger, Refusal, Reservation};
+use super::{Ledger, Refusal, Reservation, Wish};
 use crate::source::{Live, Serving};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tollway_core::spend::Nano;
-use tollway_core::table::{Budget, Mode, OnExhausted, Period, Table};
+use tollway_core::table::{Budget, Mode, OnExhausted, Table};
 
 const CENT: u64 = 10_000_000;
 
@@ -22,7 +22,12 @@ struct Running {
 }
 
 fn budget(limit: u64, mode: Mode, on_exhausted: OnExhausted) -> Budget {
-    Budget { limit: Nano(limit), period: Period::Once, time_zone: "UTC".to_owned(), mode, on_exhausted }
+    Budget { limit: Nano(limit), mode, on_exhausted, ..Budget::default() }
+}
+
+fn wish<'a>(budgets: &'a [String], table: &'a Table, worst: u64) -> Wish<'a> {
+    let (is_free, worst) = (worst == 0, Nano(worst));
+    Wish { budgets, table, worst, is_free, model: "model", user: None, client: None }
 }
 
 fn run(budgets: &[(&str, Budget)], dir: tempfile::TempDir) -> Running {
@@ -46,7 +51,7 @@ fn start(budgets: &[(&str, Budget)]) -> Running {
 impl Running {
     async fn reserve(&self, budgets: &[&str], worst: u64) -> Result<Reservation, Refusal> {
         let budgets: Vec<_> = budgets.iter().map(|name| (*name).to_owned()).collect();
-        self.ledger.reserve(&budgets, &self.table, Nano(worst), worst == 0, "model").await
+        self.ledger.reserve(&wish(&budgets, &self.table, worst)).await
     }
 
     async fn stop(self) -> tempfile::TempDir {
@@ -130,9 +135,9 @@ async fn usage_above_the_bound_is_charged_and_denies_the_model() {
 #[tokio::test]
 async fn without_a_ledger_a_request_waits_its_time_and_is_told_so() {
     let table = Table::default();
-    let refusal = Ledger::new("test").reserve(&["team".to_owned()], &table, Nano(1), false, "model").await.unwrap_err();
+    let refusal = Ledger::new("test").reserve(&wish(&["team".to_owned()], &table, 1)).await.unwrap_err();
     assert_eq!(refusal, Refusal::Unavailable { budget: "team".to_owned() });
-    assert!(Ledger::new("test").reserve(&[], &table, Nano(1), false, "model").await.is_ok());
+    assert!(Ledger::new("test").reserve(&wish(&[], &table, 1)).await.is_ok());
 }
 
 /// Many requests at once, some settled, some lost, with a cap that cannot carry them all: whatever the order, what was
@@ -148,7 +153,7 @@ async fn a_crowd_never_spends_above_the_cap() {
             let mut random = fastrand::Rng::with_seed(seed);
             for _ in 0..20 {
                 let worst = random.u64(1..=4 * CENT);
-                let Ok(held) = ledger.reserve(&["team".to_owned()], &table, Nano(worst), false, "model").await else {
+                let Ok(held) = ledger.reserve(&wish(&["team".to_owned()], &table, worst)).await else {
                     continue;
                 };
                 tokio::task::yield_now().await;

@@ -1,7 +1,7 @@
 //! The handles the request path counts with: one a route, one a target.
 
 use super::vectors::{HISTOGRAM_SERIES, Vectors};
-use super::{Attempt, Circuit, Outcome};
+use super::{Attempt, Circuit, Kept, Outcome};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -10,12 +10,14 @@ use std::time::Duration;
 use tollway_core::control::TargetObservation;
 use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
-use tollway_core::table::{Provider, Target};
+use tollway_core::table::{Embedder, Embedding, Provider, Source, Target};
 
-const OUTCOMES: [&str; 8] =
+pub(super) const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
-const ATTEMPTS: [&str; 8] = ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
-const CACHE: [&str; 2] = ["miss", "hit"];
+pub(super) const ATTEMPTS: [&str; 8] =
+    ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+const CACHE: [&str; 3] = ["miss", "hit", "shared_hit"];
+const TEXTS: [&str; 3] = ["sent", "kept", "wrong_dimensions"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
@@ -26,6 +28,8 @@ pub struct RouteMeter {
     route: String,
     outcomes: [OnceLock<IntCounter>; OUTCOMES.len()],
     cache: [OnceLock<IntCounter>; CACHE.len()],
+    texts: [OnceLock<IntCounter>; TEXTS.len()],
+    limit_fallbacks: OnceLock<IntCounter>,
 }
 
 impl RouteMeter {
@@ -35,6 +39,8 @@ impl RouteMeter {
             route: route.to_owned(),
             outcomes: Default::default(),
             cache: Default::default(),
+            texts: Default::default(),
+            limit_fallbacks: OnceLock::new(),
         }
     }
 
@@ -46,10 +52,38 @@ impl RouteMeter {
     }
 
     /// An answer was at hand, or was not.
-    pub fn cache(&self, hit: bool) {
-        let at = usize::from(hit);
+    pub fn cache(&self, kept: Kept) {
+        let at = kept as usize;
         let made = || self.vectors.counter(&self.vectors.cache, &[&self.route, CACHE[at]]);
         self.cache[at].get_or_init(made).inc();
+    }
+
+    /// Texts that a source embedded.
+    pub fn texts_sent(&self, texts: u64) {
+        self.count_texts(0, texts);
+    }
+
+    /// Texts whose vectors were at hand.
+    pub fn texts_kept(&self, texts: u64) {
+        self.count_texts(1, texts);
+    }
+
+    /// A batch came back with vectors of another size.
+    pub fn wrong_dimensions(&self) {
+        self.count_texts(2, 1);
+    }
+
+    fn count_texts(&self, at: usize, texts: u64) {
+        if texts > 0 {
+            let made = || self.vectors.counter(&self.vectors.texts, &[&self.route, TEXTS[at]]);
+            self.texts[at].get_or_init(made).inc_by(texts);
+        }
+    }
+
+    /// Limits over all proxies were kept by this one's share.
+    pub fn limit_fallback(&self) {
+        let made = || self.vectors.counter(&self.vectors.limit_fallbacks, &[&self.route]);
+        self.limit_fallbacks.get_or_init(made).inc();
     }
 
     /// Requests by how they ended, as far as any did so.
@@ -65,8 +99,14 @@ impl RouteMeter {
         for (name, _) in OUTCOMES.iter().zip(&self.outcomes).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.requests, &[&self.route, name], 1);
         }
+        for (name, _) in TEXTS.iter().zip(&self.texts).filter(|(_, made)| made.get().is_some()) {
+            self.vectors.drop_series(&self.vectors.texts, &[&self.route, name], 1);
+        }
         for (name, _) in CACHE.iter().zip(&self.cache).filter(|(_, made)| made.get().is_some()) {
             self.vectors.drop_series(&self.vectors.cache, &[&self.route, name], 1);
+        }
+        if self.limit_fallbacks.get().is_some() {
+            self.vectors.drop_series(&self.vectors.limit_fallbacks, &[&self.route], 1);
         }
     }
 }
@@ -85,6 +125,7 @@ pub struct TargetMeter {
     circuit: OnceLock<IntGauge>,
     duration: OnceLock<Histogram>,
     first_token: OnceLock<Histogram>,
+    per_token: OnceLock<Histogram>,
     seen: Seen,
 }
 
@@ -99,11 +140,11 @@ struct Seen {
 }
 
 impl TargetMeter {
-    pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, target: &Target) -> Self {
-        let (provider, model) = meaning(target);
+    pub(super) fn new(vectors: &Arc<Vectors>, route: &str, name: &str, meaning: Meaning<'_>) -> Self {
+        let Meaning { operation, provider, model } = meaning;
         Self {
             vectors: Arc::clone(vectors),
-            labels: [route, name, "chat", provider, model].map(str::to_owned),
+            labels: [route, name, operation, provider, model].map(str::to_owned),
             attempts: Default::default(),
             tokens: Default::default(),
             token_usage: Default::default(),
@@ -112,13 +153,14 @@ impl TargetMeter {
             circuit: OnceLock::new(),
             duration: OnceLock::new(),
             first_token: OnceLock::new(),
+            per_token: OnceLock::new(),
             seen: Seen::default(),
         }
     }
 
     /// Whether the handle still counts the same provider and model.
-    pub(super) fn means(&self, target: &Target) -> bool {
-        let (provider, model) = meaning(target);
+    pub(super) fn means(&self, meaning: Meaning<'_>) -> bool {
+        let Meaning { operation: _, provider, model } = meaning;
         self.labels[3] == provider && self.labels[4] == model
     }
 
@@ -144,6 +186,15 @@ impl TargetMeter {
     pub fn first_token(&self, took: Duration) {
         let made = || self.vectors.histogram(&self.vectors.first_token, &self.labels());
         self.first_token.get_or_init(made).observe(took.as_secs_f64());
+    }
+
+    /// A stream went on for `took` after its first byte, and came to so many tokens.
+    pub fn per_token(&self, took: Duration, tokens: u64) {
+        if let Some(further) = tokens.checked_sub(1).filter(|further| *further > 0) {
+            let made = || self.vectors.histogram(&self.vectors.per_token, &self.labels());
+            #[expect(clippy::cast_precision_loss, reason = "a histogram needs no more digits")]
+            self.per_token.get_or_init(made).observe(took.as_secs_f64() / further as f64);
+        }
     }
 
     /// What the provider counted for one attempt.
@@ -203,7 +254,12 @@ impl TargetMeter {
             let labels = [route, target, operation, provider, model, name];
             vectors.drop_series(&vectors.token_usage, &labels, HISTOGRAM_SERIES);
         }
-        for (of, made) in [(&vectors.duration, &self.duration), (&vectors.first_token, &self.first_token)] {
+        let histograms = [
+            (&vectors.duration, &self.duration),
+            (&vectors.first_token, &self.first_token),
+            (&vectors.per_token, &self.per_token),
+        ];
+        for (of, made) in histograms {
             if made.get().is_some() {
                 vectors.drop_series(of, &self.labels(), HISTOGRAM_SERIES);
             }
@@ -233,17 +289,43 @@ impl TargetMeter {
         })
     }
 
-    fn labels(&self) -> [&str; 5] {
+    /// Route, target, operation, provider and model.
+    #[must_use]
+    pub fn labels(&self) -> [&str; 5] {
         self.labels.each_ref().map(String::as_str)
     }
 }
 
-/// Provider and model by their GenAI names.
+/// Operation, provider and model by their GenAI names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Meaning<'a> {
+    operation: &'static str,
+    provider: &'static str,
+    model: &'a str,
+}
+
+impl<'a> Meaning<'a> {
+    pub(super) fn of_target(target: &'a Target) -> Self {
+        let (provider, model) = meaning(target);
+        Self { operation: "chat", provider, model }
+    }
+
+    pub(super) fn of_source(config: &'a Embedding, source: &Source) -> Self {
+        let provider = match &source.embedder {
+            Embedder::SageMaker(_) => "aws.sagemaker",
+            Embedder::OpenAi(_) => "openai",
+        };
+        Self { operation: "embeddings", provider, model: &config.model }
+    }
+}
+
 fn meaning(target: &Target) -> (&'static str, &str) {
     match &target.provider {
         Provider::Bedrock(bedrock) => ("aws.bedrock", &bedrock.model_id),
         Provider::OpenAi(openai) => ("openai", openai.model.as_deref().unwrap_or_default()),
         Provider::Anthropic(anthropic) => ("anthropic", &anthropic.model),
+        Provider::SageMaker(sagemaker) => ("aws.sagemaker", &sagemaker.endpoint_name),
+        Provider::AgentCore(agent) => ("aws.bedrock_agentcore", &agent.runtime_arn),
         Provider::Simulated(_) => ("simulated", ""),
     }
 }

@@ -13,6 +13,7 @@ const OTHER: &str = "other";
 const MOST_HISTOGRAM_SERIES: usize = MOST_SERIES * 3 / 4;
 
 const SECONDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+const PER_TOKEN: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 const TOKENS: [f64; 6] = [16.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0];
 
 /// Series of one histogram: its buckets, the one above, sum and count.
@@ -20,18 +21,23 @@ pub const HISTOGRAM_SERIES: usize = SECONDS.len() + 3;
 
 #[derive(Debug)]
 pub struct Vectors {
-    registry: Registry,
+    pub registry: Registry,
     series: AtomicUsize,
     pub requests: IntCounterVec,
     pub attempts: IntCounterVec,
     pub cache: IntCounterVec,
+    pub texts: IntCounterVec,
+    pub limit_fallbacks: IntCounterVec,
     pub tokens: IntCounterVec,
     pub cost: CounterVec,
     pub estimated: CounterVec,
     pub circuit: IntGaugeVec,
     pub duration: HistogramVec,
     pub first_token: HistogramVec,
+    pub per_token: HistogramVec,
     pub token_usage: HistogramVec,
+    /// Spans, by what became of them.
+    pub spans: IntCounterVec,
     pub moment: Moment,
 }
 
@@ -59,6 +65,20 @@ impl Vectors {
                 ),
                 &["route", "result"],
             )?,
+            texts: IntCounterVec::new(
+                Opts::new(
+                    "tollway_embedding_texts_total",
+                    "Texts that were embedded, by whether a source did it; and batches turned away for their vectors' size.",
+                ),
+                &["route", "result"],
+            )?,
+            limit_fallbacks: IntCounterVec::new(
+                Opts::new(
+                    "tollway_redis_limit_fallbacks_total",
+                    "Requests whose limits of scope Global were kept by this proxy's share of them, without Redis.",
+                ),
+                &["route"],
+            )?,
             tokens: IntCounterVec::new(
                 Opts::new("tollway_tokens_total", "Tokens as the provider counted them."),
                 &["route", "target", "kind"],
@@ -80,6 +100,15 @@ impl Vectors {
                 seconds("gen_ai_client_operation_time_to_first_chunk_seconds", "Until the first byte of a stream."),
                 &gen_ai,
             )?,
+            per_token: HistogramVec::new(
+                HistogramOpts::new("gen_ai_server_time_per_output_token_seconds", "Of a stream, after its first byte.")
+                    .buckets(PER_TOKEN.to_vec()),
+                &gen_ai,
+            )?,
+            spans: IntCounterVec::new(
+                Opts::new("tollway_spans_total", "Spans for the collector, by what became of them."),
+                &["outcome"],
+            )?,
             token_usage: HistogramVec::new(
                 HistogramOpts::new("gen_ai_client_token_usage", "Tokens of one attempt.").buckets(TOKENS.to_vec()),
                 &gen_ai_tokens,
@@ -87,15 +116,15 @@ impl Vectors {
             moment: Moment::new(&registry)?,
             registry,
         };
-        let Self { registry, series: _, requests, attempts, cache, tokens, cost, estimated, circuit, .. } = &vectors;
-        for counters in [requests, attempts, cache, tokens] {
+        let Self { registry, series: _, requests, attempts, cache, texts, tokens, cost, estimated, circuit, .. } = &vectors;
+        for counters in [requests, attempts, cache, texts, tokens, &vectors.spans, &vectors.limit_fallbacks] {
             registry.register(Box::new(counters.clone()))?;
         }
         for dollars in [cost, estimated] {
             registry.register(Box::new(dollars.clone()))?;
         }
         registry.register(Box::new(circuit.clone()))?;
-        for histogram in [&vectors.duration, &vectors.first_token, &vectors.token_usage] {
+        for histogram in [&vectors.duration, &vectors.first_token, &vectors.per_token, &vectors.token_usage] {
             registry.register(Box::new(histogram.clone()))?;
         }
         Ok(vectors)

@@ -39,8 +39,6 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The version of the API that this build was written for; a client of the same dialect may name its own.
 const OUR_VERSION: &str = "2023-06-01";
-/// Headers of the client that the upstream gets as they are: those that tie traces together.
-const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
 /// Beta features that change what tokens cost.
 const DEARER: [&str; 2] = ["context-1m", "fast-mode"];
 
@@ -121,11 +119,6 @@ fn post(target: &Anthropic, path: &str, job: &Job<'_>, body: Bytes) -> Result<Re
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tollway/", env!("CARGO_PKG_VERSION"))));
     headers.insert(VERSION, HeaderValue::from_static(OUR_VERSION));
-    for name in PASSED_ON {
-        if let Some(value) = job.headers.get(name) {
-            headers.insert(name, value.clone());
-        }
-    }
     let key = &target.api_key;
     let value = job.serving.secrets.get(&key.name, &key.key).ok_or(Skip::NoSecret)?;
     let mut value = HeaderValue::try_from(value).map_err(|_| Skip::NoSecret)?;

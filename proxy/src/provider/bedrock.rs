@@ -22,19 +22,22 @@ mod request;
 mod response;
 mod sign;
 mod stream;
+mod text;
 mod tools;
 mod wire;
 
 pub use super::names::ToolNames;
-pub use credentials::{Aws, AwsError};
+pub use credentials::{Aws, AwsError, Destination};
 pub use embed::{Embedder, chats, decode_embeddings, embed};
-pub use endpoint::path;
-pub use error::decode_error;
+pub use endpoint::{AGENT_CORE, BEDROCK, SAGEMAKER, path, segment};
+pub use error::{decode_error, decode_exception, malformed, transport_error};
 pub use family::Family;
-pub use native::{Passed, prepare, usage_of};
+pub use frame::{Frame, Frames};
+pub use native::{Passed, counted, guardrail, prepare, usage_of};
 pub use request::{ConverseRequest, build};
 pub use response::decode;
 pub use stream::Decoder;
+pub use text::{TextFamily, TextRequest};
 
 #[cfg(test)]
 mod tests;

@@ -25,9 +25,6 @@ use http_body_util::Full;
 use tollway_core::spend::Shape;
 use tollway_core::table::{OpenAi, Route};
 
-/// Headers of the client that the upstream gets as they are: those that tie traces together.
-const PASSED_ON: [&str; 2] = ["traceparent", "tracestate"];
-
 pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32) -> Result<Prepared, Skip> {
     let embeds = matches!(job.peek.form, Form::Embeddings(_));
     let path = if embeds { "embeddings" } else { "chat/completions" };
@@ -63,11 +60,6 @@ pub(super) fn prepare(job: &Job<'_>, route: &Route, openai: &OpenAi, output: u32
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tollway/", env!("CARGO_PKG_VERSION"))));
-    for name in PASSED_ON {
-        if let Some(value) = job.headers.get(name) {
-            headers.insert(name, value.clone());
-        }
-    }
     if let Some(key) = &openai.api_key {
         let value = job.serving.secrets.get(&key.name, &key.key).ok_or(Skip::NoSecret)?;
         let mut value = HeaderValue::try_from(format!("Bearer {value}")).map_err(|_| Skip::NoSecret)?;

@@ -5,16 +5,18 @@ use crate::attempt::{Answer, Stream};
 use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
-use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REQUEST_ID, ROUTE, TARGET, explain};
+use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REMAINING, REQUEST_ID, ROUTE, TARGET, explain};
+use crate::embed::{Answered, Lines};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
 use crate::source::Serving;
-use crate::surface::openai::render_models;
+use crate::surface::openai::{render_model, render_models};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Response};
 use std::sync::Arc;
 use tollway_core::spend::{Nano, Usage};
+use tollway_core::table::Embedding;
 
 /// What the stack has to say.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub enum Reply {
         dialect: Dialect,
         stream: bool,
     },
+    /// Of an embedding endpoint.
+    Vectors(Answered),
+    Lines(Box<Lines>),
 }
 
 impl Reply {
@@ -66,6 +71,8 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
         Reply::Whole { dialect, .. } => dialect.content_type(false),
         Reply::Stream { dialect, .. } => dialect.content_type(true),
         Reply::Kept { dialect, stream, .. } => dialect.content_type(*stream),
+        Reply::Vectors(answered) => answered.head.content_type,
+        Reply::Lines(lines) => lines.head.content_type,
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     let body = match reply {
@@ -100,6 +107,19 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             // Nothing was asked of a provider.
             (entry.usage, entry.cost, entry.outcome) = (Some(Usage::default()), Some(Nano::ZERO), Outcome::Ok);
             Body::bytes(kept.body.clone())
+        }
+        Reply::Vectors(Answered { body, head, headers: own, usage, cost }) => {
+            headers.extend(own);
+            headers.insert(CACHE, HeaderValue::from_static(head.cache));
+            if let Ok(value) = HeaderValue::try_from(cost.to_string()) {
+                headers.insert(COST, value);
+            }
+            (entry.usage, entry.cost, entry.outcome) = (usage, Some(cost), Outcome::Ok);
+            Body::bytes(body)
+        }
+        Reply::Lines(lines) => {
+            headers.insert(CACHE, HeaderValue::from_static(lines.head.cache));
+            Body::lines(Box::new(lines.told_by(entry)))
         }
         Reply::Stream { stream, dialect, pace, wants_trailers, place } => {
             headers.insert(CACHE, missed(place.as_ref()));
@@ -159,6 +179,7 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
         (REQUEST_ID, text(&entry.id)),
         (ROUTE, entry.route.as_deref().and_then(text)),
         (TARGET, entry.target.as_deref().and_then(text)),
+        (REMAINING, entry.remaining.and_then(|left| text(&left.to_string()))),
         (ATTEMPTS, entry.route.is_some().then(|| HeaderValue::from(entry.attempts))),
     ];
     for (name, value) in parts {
@@ -171,9 +192,18 @@ fn describe(headers: &mut HeaderMap, entry: &Entry) {
     }
 }
 
-/// Every name the caller may send, without the wildcard.
-pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &HeaderMap) -> Bytes {
+/// Every name the caller may send, without the wildcard; or the one asked for, if it is among them.
+pub fn models(
+    serving: &Serving,
+    tokens: &Tokens,
+    gateway: bool,
+    headers: &HeaderMap,
+    asked: Option<&str>,
+) -> Option<Bytes> {
     let open = |name: &String| {
+        if let Some(endpoint) = Embedding::named(name) {
+            return !gateway && serving.table.embeddings.contains_key(endpoint);
+        }
         let route = serving.table.routes.get(name);
         let admits = |auth| {
             let by_token = tokens.at_hand(auth, headers);
@@ -181,8 +211,11 @@ pub fn models(serving: &Serving, tokens: &Tokens, gateway: bool, headers: &Heade
         };
         route.is_some_and(|route| (route.auth.is_some() || !gateway) && admits(route.auth.as_ref()))
     };
-    let names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
-    render_models(names.map(|(name, _)| name.as_str()), 0)
+    let mut names = serving.table.models.iter().filter(|(name, route)| *name != "*" && open(route));
+    match asked {
+        None => Some(render_models(names.map(|(name, _)| name.as_str()), 0)),
+        Some(asked) => names.find(|(name, _)| *name == asked).map(|(name, _)| render_model(name, 0)),
+    }
 }
 
 /// A name for one request, unlikely to be given twice.

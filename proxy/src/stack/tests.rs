@@ -1,6 +1,7 @@
 //! The stack as clients see it: a running proxy on loopback, in front of upstreams that misbehave.
 
 mod answers;
+mod budgets;
 mod caches;
 mod classes;
 mod faults;
@@ -8,6 +9,7 @@ mod limits;
 mod money;
 mod prompts;
 mod rates;
+mod shared;
 mod streams;
 
 use crate::fixture::{Act, Running, Upstream, assistant, completion, openai, simulated, table};

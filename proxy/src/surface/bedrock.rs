@@ -22,7 +22,7 @@ mod render;
 mod splice;
 mod stream;
 
-pub use call::{Api, Call, call};
+pub use call::{Api, Call, call, decoded};
 pub use error::{explain, introduce, render_error, render_stream_error, status};
 pub use invoke::{Invoke, splice_invoke};
 pub use parse::parse;

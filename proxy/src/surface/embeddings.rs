@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tollway_core::spend::Usage;
 
-/// Most texts of one request, as OpenAI has it.
-const MOST_TEXTS: usize = 2048;
+/// Most texts of one request to a route's target, as OpenAI has it.
+pub const MOST_TEXTS: usize = 2048;
+/// Most texts of one request to an embedding endpoint, which sends them in batches; the limit on bodies comes first for most.
+const MOST_BATCHED: usize = 100_000;
 
 /// A request that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,21 +62,39 @@ pub fn peek(body: &[u8]) -> Result<Peek, ApiError> {
     })
 }
 
+/// A text or texts.
+///
+/// # Errors
+/// It is something else, or nothing.
+pub(super) fn texts_of(input: &Node<'_>) -> Result<Vec<String>, ApiError> {
+    if input.is_string() {
+        return Ok(vec![input.non_empty_string()?]);
+    }
+    let items = input.array().map_err(|_| input.wrong("a string or an array of strings"))?;
+    if items.is_empty() || items.len() > MOST_BATCHED {
+        return Err(input.invalid(format!("{} texts: send 1 to {MOST_BATCHED}", items.len())));
+    }
+    let text = |item: &Node<'_>| match item.is_string() {
+        true => item.non_empty_string(),
+        false => Err(item.invalid("must be a string: token arrays are of one vendor's models; send text")),
+    };
+    items.iter().map(text).collect()
+}
+
+/// Refuses more texts than a route's targets take.
+///
+/// # Errors
+/// There are more.
+pub fn check_count(request: &Request) -> Result<(), ApiError> {
+    match request.texts.len() {
+        0..=MOST_TEXTS => Ok(()),
+        more => Err(ApiError::invalid(format!("{more} texts: send 1 to {MOST_TEXTS}")).param("input")),
+    }
+}
+
 fn request(fields: &mut Object<'_>) -> Result<Request, ApiError> {
     let input = fields.need("input")?;
-    let texts = if input.is_string() {
-        vec![input.non_empty_string()?]
-    } else {
-        let items = input.array().map_err(|_| input.wrong("a string or an array of strings"))?;
-        if items.is_empty() || items.len() > MOST_TEXTS {
-            return Err(input.invalid(format!("{} texts: send 1 to {MOST_TEXTS}", items.len())));
-        }
-        let text = |item: &Node<'_>| match item.is_string() {
-            true => item.non_empty_string(),
-            false => Err(item.invalid("must be a string: token arrays are of one vendor's models; send text")),
-        };
-        items.iter().map(text).collect::<Result<_, _>>()?
-    };
+    let texts = texts_of(&input)?;
     let dimensions = fields.take("dimensions").map(|node| node.whole(1, 65_536)).transpose()?;
     let base64 = match fields.take("encoding_format") {
         None => false,
@@ -183,7 +203,7 @@ mod tests {
             (json!([]), "input"),
             (json!(""), "input"),
             (json!({}), "input"),
-            (json!(vec!["x"; 2049]), "input"),
+            (json!(vec!["x"; MOST_BATCHED + 1]), "input"),
         ] {
             let error = read(&json!({"model": "m", "input": input})).unwrap_err();
             assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some(param)), "{error}");

@@ -26,7 +26,7 @@ mod wire;
 pub use error::{render_error, render_stream_error};
 pub(super) use message::located;
 pub use meter::{Meter, usage_of};
-pub use models::render_models;
+pub use models::{render_model, render_models};
 pub use parse::parse;
 pub(super) use parse::{effort, metadata, schema};
 pub use peek::{Spans, peek};

@@ -230,14 +230,8 @@ impl stub::control_server::Control for Operator {
 
 /// A table with one budget, `team`, and no routes.
 pub fn table(namespace: &str, cap: u64) -> Table {
-    use tollway_core::table::{Budget, Mode, OnExhausted, Period};
-    let budget = Budget {
-        limit: Nano(cap),
-        period: Period::Once,
-        time_zone: "UTC".to_owned(),
-        mode: Mode::Enforce,
-        on_exhausted: OnExhausted::Block,
-    };
+    use tollway_core::table::Budget;
+    let budget = Budget { limit: Nano(cap), ..Budget::default() };
     let budgets = BTreeMap::from([("team".to_owned(), budget)]);
     Table { namespace: namespace.to_owned(), budgets, ..Table::default() }
 }

@@ -13,7 +13,7 @@ use tollway_core::control::watch_up::Message as Answer;
 use tollway_core::control::{SecretData, SecretSet, TableUpdate, WatchDown, watch_down};
 use tollway_core::spend::Nano;
 use tollway_core::table::{Bounds, Provider, Simulated, Target};
-use tollway_proxy::ledger::{Ledger, Refusal, remote};
+use tollway_proxy::ledger::{Ledger, Refusal, Wish, remote};
 use tollway_proxy::metrics::{Attempt, Metrics};
 use tollway_proxy::observe;
 use tollway_proxy::operator::Addresses;
@@ -75,7 +75,9 @@ impl Proxy {
     async fn reserve(&self, worst: u64) -> Result<tollway_proxy::ledger::Reservation, Refusal> {
         let held = self.live.load_full();
         let table = held.map(|serving| serving.table.clone()).unwrap_or_default();
-        self.ledger.reserve(&["team".to_owned()], &table, Nano(worst), false, "model").await
+        let (budgets, table, worst) = (&["team".to_owned()][..], &table, Nano(worst));
+        let wish = Wish { budgets, table, worst, is_free: false, model: "model", user: None, client: None };
+        self.ledger.reserve(&wish).await
     }
 
     fn namespace(&self) -> String {

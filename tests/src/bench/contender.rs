@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
+use super::load::Shape;
+use super::manifests;
 use crate::process::{Process, Program, Proxy, free_port};
 use crate::{scratch, wait};
 
@@ -10,10 +12,21 @@ use crate::{scratch, wait};
 pub struct Contender {
     pub name: &'static str,
     pub address: SocketAddr,
-    process: Process,
+    pub process: Process,
+    shapes: &'static [Shape],
+    /// What the others are compared with.
+    pub is_baseline: bool,
 }
 
+const CHATS: &[Shape] = &[Shape::Plain, Shape::Stream];
+const CONVERSES: &[Shape] = &[Shape::Converse, Shape::ConverseStream];
+
 impl Contender {
+    /// Whether it takes part.
+    pub fn serves(&self, shape: Shape) -> bool {
+        self.shapes.contains(&shape)
+    }
+
     /// CPU time of the process and its children so far.
     pub fn cpu_nanos(&self) -> u64 {
         self.process.cpu_nanos()
@@ -25,44 +38,73 @@ impl Contender {
 pub async fn start_upstream() -> Contender {
     let listen = loopback();
     let process = itself().arg("upstream").arg(listen.to_string()).start();
-    listening("upstream", listen, process).await
+    listening("upstream", listen, process, &Shape::ALL).await
 }
 
 /// All of them, in the order of the table.
 pub async fn start_all(upstream: &Contender) -> Vec<Contender> {
-    let hyper = loopback();
-    let reverse = itself().arg("reverse").arg(hyper.to_string()).arg(upstream.address.to_string()).start();
+    let upstream = upstream.address;
     let nginx = loopback();
-    let config = nginx_config(nginx, upstream.address);
+    let config = nginx_config(nginx, upstream);
     let program =
         Program::at(nginx_path()).arg("-c").arg(&config).arg("-p").arg(config.parent().unwrap_or(Path::new("/")));
     vec![
-        listening("hyper", hyper, reverse).await,
-        listening("nginx", nginx, program.start()).await,
-        tollway("tollway", upstream.address, false).await,
-        tollway("tollway+budget", upstream.address, true).await,
+        bare("hyper", "reverse", upstream, CHATS).await,
+        listening("nginx", nginx, program.start(), CHATS).await,
+        tollway("tollway", upstream, &[manifests::PLAIN], CHATS).await,
+        tollway("tollway+budget", upstream, &[manifests::PLAIN, manifests::BUDGET], CHATS).await,
+        tollway("tollway+policies", upstream, &[manifests::POLICIES, manifests::BUDGET], CHATS).await,
+        bare("hyper+sigv4", "signing", upstream, CONVERSES).await,
+        tollway("tollway", upstream, &[manifests::BEDROCK], CONVERSES).await,
     ]
 }
 
-async fn tollway(name: &'static str, upstream: SocketAddr, budget: bool) -> Contender {
-    let folder = scratch::folder("manifests");
-    std::fs::write(folder.join("route.yaml"), route(upstream)).expect("a manifest");
-    if budget {
-        std::fs::write(folder.join("budget.yaml"), BUDGET).expect("a manifest");
-    }
-    // One line a request is what it logs by default; nginx and the bare proxy log none.
-    let proxy = Proxy::standalone_with(&folder, |p| p.arg("--log=warn")).await;
-    let address = proxy.url.trim_start_matches("http://").parse().expect("an address");
-    Contender { name, address, process: proxy.process }
+/// The bare hyper reverse proxy, by itself.
+pub async fn start_bare(upstream: SocketAddr) -> Contender {
+    bare("hyper", "reverse", upstream, CHATS).await
 }
 
-async fn listening(name: &'static str, address: SocketAddr, mut process: Process) -> Contender {
+/// The proxy on these manifests.
+pub async fn tollway(
+    name: &'static str,
+    upstream: SocketAddr,
+    manifests: &[&str],
+    shapes: &'static [Shape],
+) -> Contender {
+    let folder = scratch::folder("manifests");
+    let text = manifests.join("---\n").replace("UPSTREAM", &upstream.to_string());
+    std::fs::write(folder.join("all.yaml"), text).expect("a manifest");
+    let proxy = Proxy::standalone_with(&folder, |program| {
+        program
+            // One line a request is what it logs by default; nginx and the bare proxy log none.
+            .arg("--log=warn")
+            .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{upstream}"))
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+    })
+    .await;
+    let address = proxy.url.trim_start_matches("http://").parse().expect("an address");
+    Contender { name, address, process: proxy.process, shapes, is_baseline: false }
+}
+
+async fn bare(name: &'static str, part: &str, upstream: SocketAddr, shapes: &'static [Shape]) -> Contender {
+    let listen = loopback();
+    let process = itself().arg(part).arg(listen.to_string()).arg(upstream.to_string()).start();
+    listening(name, listen, process, shapes).await
+}
+
+async fn listening(
+    name: &'static str,
+    address: SocketAddr,
+    mut process: Process,
+    shapes: &'static [Shape],
+) -> Contender {
     wait::until(&format!("{name} to listen"), async || {
         assert!(process.is_running(), "{name} ended:\n{}", process.log_tail(30));
         TcpStream::connect(address).ok()
     })
     .await;
-    Contender { name, address, process }
+    Contender { name, address, process, shapes, is_baseline: true }
 }
 
 fn itself() -> Program {
@@ -107,29 +149,3 @@ fn children(pid: u32) -> Vec<u32> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
-
-fn route(upstream: SocketAddr) -> String {
-    format!(
-        "apiVersion: tollway.dev/v1alpha1
-kind: ModelRoute
-metadata: {{name: bench}}
-spec:
-  models: [bench]
-  targets:
-  - name: upstream
-    openai: {{baseUrl: \"http://{upstream}/v1\", model: bench, loopback: true}}
-    price: {{inputPerMillion: \"0.80\", outputPerMillion: \"3.20\"}}
-  rules:
-  - split: [{{target: upstream, weight: 100}}]
-"
-    )
-}
-
-const BUDGET: &str = "apiVersion: tollway.dev/v1alpha1
-kind: CostBudget
-metadata: {name: bench}
-spec:
-  limit: {amount: \"100000.00\", currency: USD}
-  period: Once
-  mode: Enforce
-";

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -15,27 +16,37 @@ use tokio::net::TcpStream;
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
+    /// A chat completion of a target that speaks the same.
     Plain,
     Stream,
+    /// A chat completion of a Bedrock target.
+    Converse,
+    ConverseStream,
 }
 
 impl Shape {
+    pub const ALL: [Shape; 4] = [Shape::Plain, Shape::Stream, Shape::Converse, Shape::ConverseStream];
+
     /// As in the result's names.
     pub fn name(self) -> &'static str {
         match self {
             Shape::Plain => "plain",
             Shape::Stream => "stream",
+            Shape::Converse => "converse",
+            Shape::ConverseStream => "converse-stream",
         }
     }
 
-    fn body(self) -> &'static str {
-        match self {
-            Shape::Plain => {
-                r#"{"model":"bench","max_tokens":256,"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
-            }
-            Shape::Stream => {
-                r#"{"model":"bench","max_tokens":256,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
-            }
+    pub fn is_stream(self) -> bool {
+        matches!(self, Shape::Stream | Shape::ConverseStream)
+    }
+
+    /// The request's body.
+    pub fn body(self) -> &'static str {
+        if self.is_stream() {
+            r#"{"model":"bench","max_tokens":256,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
+        } else {
+            r#"{"model":"bench","max_tokens":256,"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
         }
     }
 }
@@ -51,27 +62,60 @@ pub async fn drive(address: SocketAddr, shape: Shape, requests: usize, connectio
 }
 
 async fn worker(address: SocketAddr, shape: Shape, left: Arc<AtomicUsize>) -> anyhow::Result<()> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
-    tokio::spawn(connection);
+    let mut sender = connect(address).await?;
     while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
-        let request = Request::post("/v1/chat/completions")
-            .header("host", "bench")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from_static(shape.body().as_bytes())))?;
-        sender.ready().await?;
-        let response = sender.send_request(request).await.context("the proxy closed the connection")?;
-        let status = response.status();
-        let mut body = response.into_body();
-        let mut last = Bytes::new();
-        while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                last = data;
-            }
-        }
-        ensure!(status.is_success(), "{address} answered {status}: {}", String::from_utf8_lossy(&last));
-        ensure!(shape == Shape::Plain || last.ends_with(b"[DONE]\n\n"), "{address} ended a stream before its end");
+        ask(&mut sender, address, shape).await?;
     }
     Ok(())
+}
+
+/// One connection with requests one after the other: how long each first byte of a stream took.
+pub async fn first_bytes(address: SocketAddr, shape: Shape, requests: usize) -> anyhow::Result<Vec<Duration>> {
+    let mut sender = connect(address).await?;
+    let mut took = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        took.push(ask(&mut sender, address, shape).await?);
+    }
+    Ok(took)
+}
+
+/// A kept connection.
+pub async fn connect(address: SocketAddr) -> anyhow::Result<http1::SendRequest<Full<Bytes>>> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// The request of a shape.
+pub fn request(shape: Shape) -> http::Result<Request<Full<Bytes>>> {
+    Request::post("/v1/chat/completions")
+        .header("host", "bench")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer bench-key")
+        .body(Full::new(Bytes::from_static(shape.body().as_bytes())))
+}
+
+/// One request, read to its end; the time until the body's first byte.
+async fn ask(
+    sender: &mut http1::SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    shape: Shape,
+) -> anyhow::Result<Duration> {
+    sender.ready().await?;
+    let began = Instant::now();
+    let response = sender.send_request(request(shape)?).await.context("the proxy closed the connection")?;
+    let status = response.status();
+    let mut body = response.into_body();
+    let (mut first, mut last) = (None, Bytes::new());
+    while let Some(frame) = body.frame().await {
+        first.get_or_insert_with(|| began.elapsed());
+        if let Ok(data) = frame?.into_data() {
+            last = data;
+        }
+    }
+    ensure!(status.is_success(), "{address} answered {status}: {}", String::from_utf8_lossy(&last));
+    ensure!(!shape.is_stream() || last.ends_with(b"[DONE]\n\n"), "{address} ended a stream before its end");
+    first.context("an answer without a body")
 }

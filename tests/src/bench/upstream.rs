@@ -1,11 +1,13 @@
-//! In: a port. Out: an OpenAI-compatible server that answers every chat at once with the same bytes: the cheapest upstream there is, so
-//! that what is measured is the proxy before it.
+//! In: a port. Out: a server that answers every chat at once with the same bytes, OpenAI's or Bedrock's by the path: the cheapest
+//! upstream there is, so that what is measured is the proxy before it. A path with `hold` in it gets one event and then silence.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -13,7 +15,10 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use serde_json::json;
 use tokio::net::TcpListener;
+
+use crate::sim::bedrock::frames;
 
 /// Content events of one stream.
 pub const EVENTS: usize = 64;
@@ -22,6 +27,8 @@ const PLAIN: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1
 const EVENT: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}"#;
 const LAST: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
 const USAGE: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[],"usage":{"prompt_tokens":24,"completion_tokens":64,"total_tokens":88}}"#;
+
+const CONVERSE: &str = r#"{"metrics":{"latencyMs":400},"output":{"message":{"content":[{"text":"The quick brown fox jumps over the lazy dog and does it again and again until nobody looks any more."}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":24,"outputTokens":32,"totalTokens":56}}"#;
 
 /// Serves until the process ends.
 pub async fn upstream(listen: SocketAddr) -> anyhow::Result<()> {
@@ -34,18 +41,56 @@ pub async fn upstream(listen: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<Bytes, Infallible>>> {
+    let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await?.to_bytes();
+    if path.starts_with("/model/") {
+        return Ok(bedrock(path.ends_with("/converse-stream")));
+    }
+    if path.starts_with("/hold") {
+        let first = Frame::data(Bytes::from(format!("data: {EVENT}\n\n")));
+        let frames = stream::once(async { Ok::<_, Infallible>(first) }).chain(stream::pending());
+        let response = Response::builder().header("content-type", "text/event-stream");
+        return Ok(response.body(BodyExt::boxed(StreamBody::new(frames)))?);
+    }
     let streamed = body.windows(13).any(|w| w == b"\"stream\":true");
     if !streamed {
         let response = Response::builder().header("content-type", "application/json");
         return Ok(response.body(Full::new(Bytes::from_static(PLAIN.as_bytes())).boxed())?);
     }
-    // Yielding after each event makes each a write of its own, as with a model that thinks in between.
     let events = std::iter::repeat_n(EVENT, EVENTS).chain([LAST, USAGE, "[DONE]"]);
+    Ok(streaming("text/event-stream", events.map(|event| Bytes::from(format!("data: {event}\n\n"))).collect()))
+}
+
+/// The same answer as Converse and ConverseStream have it.
+fn bedrock(streamed: bool) -> Response<BoxBody<Bytes, Infallible>> {
+    if !streamed {
+        let mut response = Response::new(Full::new(Bytes::from_static(CONVERSE.as_bytes())).boxed());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        return response;
+    }
+    static FRAMES: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+        let delta = json!({"contentBlockIndex": 0, "delta": {"text": " token"}, "p": "abcdefgh"});
+        let usage =
+            json!({"usage": {"inputTokens": 24, "outputTokens": 64, "totalTokens": 88}, "metrics": {"latencyMs": 1}});
+        let last = [
+            frames::event("contentBlockStop", &json!({"contentBlockIndex": 0})),
+            frames::event("messageStop", &json!({"stopReason": "end_turn"})),
+            frames::event("metadata", &usage),
+        ];
+        let first = frames::event("messageStart", &json!({"role": "assistant"}));
+        let deltas = std::iter::repeat_n(frames::event("contentBlockDelta", &delta), EVENTS);
+        std::iter::once(first).chain(deltas).chain(last).collect()
+    });
+    streaming("application/vnd.amazon.eventstream", FRAMES.clone())
+}
+
+/// Yielding after each event makes each a write of its own, as with a model that thinks in between.
+fn streaming(content_type: &'static str, events: Vec<Bytes>) -> Response<BoxBody<Bytes, Infallible>> {
     let frames = stream::iter(events).then(async |event| {
         tokio::task::yield_now().await;
-        Ok::<_, Infallible>(Frame::data(Bytes::from(format!("data: {event}\n\n"))))
+        Ok::<_, Infallible>(Frame::data(event))
     });
-    let response = Response::builder().header("content-type", "text/event-stream");
-    Ok(response.body(BodyExt::boxed(StreamBody::new(frames)))?)
+    let mut response = Response::new(BodyExt::boxed(StreamBody::new(frames)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }

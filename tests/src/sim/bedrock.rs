@@ -1,7 +1,7 @@
 //! The Bedrock runtime's wire: a request under `/model/` in, the answer of Converse or InvokeModel out, plain or as a stream.
 
 mod embed;
-mod frames;
+pub(crate) mod frames;
 mod invoke;
 mod render;
 pub mod shapes;
@@ -91,7 +91,7 @@ pub(super) async fn handle(
     flight.note(|seen| seen.stream = stream);
     if state.config.authenticate {
         let skew = Duration::from_secs(state.config.max_skew_seconds);
-        let known = signature::Known { credentials: &state.config.credentials, bearer: &state.config.bearer_tokens };
+        let known = signature::Known { credentials: &state.config.credentials, bearer: &state.config.bearer_tokens, service: "bedrock" };
         match signature::verify(&known, parts, body, SystemTime::now(), skew) {
             Ok(client) => flight.note(|seen| seen.client = Some(client)),
             Err(denied) => {
@@ -110,6 +110,9 @@ pub(super) async fn handle(
         .and_then(|request| match (operation, family) {
             (Operation::Invoke, _) if embed::embeds(id) && !stream => embed::read(id, model, &request),
             (Operation::Converse, _) => validate::validate(model, &request),
+            (Operation::Invoke, Some(invoke::Family::Jurassic)) if stream => {
+                Err("The model is unsupported for streaming.".to_owned())
+            }
             (Operation::Invoke, Some(family)) => family.read(model, &request),
             (Operation::Invoke, None) => Err("The model does not support InvokeModel here.".to_owned()),
         }) {

@@ -43,6 +43,10 @@ pub enum Surface {
     Openai,
     /// Anthropic's Messages API.
     Anthropic,
+    /// The SageMaker runtime.
+    SageMaker,
+    /// The AgentCore runtime.
+    AgentCore,
 }
 
 /// How a request ended.

@@ -46,6 +46,50 @@ pub struct Model {
     pub context_window: u64,
     /// Most tokens a request may ask for; also the limit when it asks for none.
     pub max_output: u64,
+    /// A SageMaker endpoint, or a server at `/v1/embeddings`, that embeds with it.
+    pub embeds: Option<Embeds>,
+}
+
+/// A container that embeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Embeds {
+    /// What it speaks at SageMaker.
+    pub answers: Answers,
+    /// Length of its vectors.
+    pub dimensions: usize,
+    /// Most texts of a call.
+    pub most_texts: usize,
+    /// Most bytes of a text; longer ones are refused by the container.
+    pub most_bytes: usize,
+}
+
+/// Forms of an answer with vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answers {
+    /// `{"inputs": [...]}` gives `{"embeddings": [[...]]}`.
+    #[default]
+    Object,
+    /// `{"inputs": [...]}` gives `[[...]]`.
+    Bare,
+    /// `{"inputs": [...]}` gives `[[[...]]]`: three tokens a text, whose mean is its vector.
+    Tokens,
+    /// `{"input": [...]}` gives `{"data": [{"index", "embedding"}]}`.
+    OpenAi,
+}
+
+impl Embeds {
+    /// A container like Text Embeddings Inference.
+    #[must_use]
+    pub fn bare(dimensions: usize) -> Self {
+        Self { answers: Answers::Bare, dimensions, ..Self::default() }
+    }
+}
+
+impl Default for Embeds {
+    fn default() -> Self {
+        Self { answers: Answers::default(), dimensions: 8, most_texts: 64, most_bytes: 4_096 }
+    }
 }
 
 /// Prices in nano-dollars per million tokens, and per request.
@@ -81,6 +125,7 @@ impl Default for Model {
             per_attachment: 1_600,
             context_window: 128_000,
             max_output: 10_000,
+            embeds: None,
         }
     }
 }
@@ -108,10 +153,16 @@ impl Default for Config {
             ("amazon.titan-embed-text-v2:0", on_bedrock(20_000, 0, 8_192)),
             ("cohere.embed-english-v3", on_bedrock(100_000, 0, 49_152)),
             ("amazon.titan-text-express-v1", on_bedrock(200_000, 600_000, 8_000)),
+            ("ai21.j2-ultra-v1", on_bedrock(18_800_000, 18_800_000, 8_191)),
+            ("meta.llama2-70b-chat-v1", on_bedrock(1_950_000, 2_560_000, 4_096)),
+            ("codellama-70b", Model::default()),
+            ("vllm-chat", Model::default()),
+            ("helper", Model::default()),
             ("us.meta.llama3-3-70b-instruct-v1:0", on_bedrock(720_000, 720_000, 128_000)),
             ("mistral.mistral-large-2402-v1:0", on_bedrock(4_000_000, 12_000_000, 32_000)),
             ("claude-sonnet-4-5", on_bedrock(3_000_000, 15_000_000, 200_000)),
             ("llama3:8b", Model::default()),
+            ("bge-m3-embeddings", Model { embeds: Some(Embeds::bare(1024)), ..Model::default() }),
         ];
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -3,16 +3,25 @@
 mod read;
 mod render;
 
+pub(super) use read::{Asked, read};
+
 use super::book::{Charge, Flight};
-use super::generate::generate;
+use super::generate::{Generation, generate};
+use super::reply::Reply;
 use super::script::{Exception, Fault};
-use super::serve::{self, Body, Cut, whole};
+use super::serve::{self, Answer, Body, Cut, whole};
 use super::server::State;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// What a server of this kind answers, wherever it runs.
+pub(super) fn answer(id: u64, model: &str, asked: &Asked, made: &Generation, reply: &Reply) -> Answer {
+    let cache_read = reply.cache_read.min(asked.prompt.tokens);
+    render::answer(&render::Said { id, model, asked, made, reply, cache_read })
+}
 
 /// An error answer in OpenAI's shape.
 fn error(status: u16, kind: &str, code: &str, message: &str) -> Response<Body> {
@@ -129,14 +138,7 @@ async fn complete(state: &Arc<State>, mut flight: Flight, body: &[u8]) -> Result
         cache_read,
         cache_write: 0,
     });
-    let mut answer = render::answer(&render::Said {
-        id: flight.id(),
-        model: asked,
-        asked: &asked_for,
-        made: &made,
-        reply,
-        cache_read,
-    });
+    let mut answer = answer(flight.id(), asked, &asked_for, &made, reply);
     if let Some(Fault::StreamError { name, .. }) = decision.fault {
         let (_, kind, code, message) = scripted(name);
         answer.error_event = Some(Bytes::from(format!(

@@ -129,6 +129,8 @@ pub enum Corruption {
     Checksum,
     /// Bytes that never were a frame.
     Garbage,
+    /// Vectors that are one number too long; what is none is as with `Garbage`.
+    Dimensions,
 }
 
 /// The errors of the Converse operations.

@@ -77,7 +77,7 @@ async fn what_is_not_supported_yet_is_not_served_in_silence() {
     let cluster = Cluster::shared().await;
     let namespace = cluster.namespace("unsupported").await;
     let _operator = Operator::start(cluster, &namespace).await;
-    cluster.apply_text(&namespace, &budget("team", "5.00", "perUser: {amount: \"1.00\"}"));
+    cluster.apply_text(&namespace, &budget("team", "5.00", "awsBudget: {accountId: \"123456789012\", name: team}"));
     wait::until("Accepted=False/NotSupported", async || {
         let seen = cluster.kubectl([
             "get",
@@ -88,7 +88,7 @@ async fn what_is_not_supported_yet_is_not_served_in_silence() {
             "-o",
             "jsonpath={.status.conditions[?(@.type==\"Accepted\")].status}/{.status.conditions[?(@.type==\"Accepted\")].reason}: {.status.conditions[?(@.type==\"Accepted\")].message}",
         ]);
-        (seen.starts_with("False/NotSupported") && seen.contains("perUser")).then_some(())
+        (seen.starts_with("False/NotSupported") && seen.contains("awsBudget")).then_some(())
     })
     .await;
 }

@@ -19,7 +19,7 @@ const NEVER_OPEN: &str = "circuitBreaker: {failures: 1000}";
 /// Clients of one proxy at once.
 const CLIENTS: usize = 40;
 
-fn with_aws(sim: &Sim, program: Program) -> Program {
+pub(super) fn with_aws(sim: &Sim, program: Program) -> Program {
     program
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", sim.url())
         .env("AWS_ACCESS_KEY_ID", "AKIASIMULATED0000001")

@@ -1,5 +1,6 @@
 //! Every folder of examples/ as it is: the proxy takes it without a complaint and answers for each model it names.
 
+use serde_json::json;
 use tollway_tests::http;
 use tollway_tests::process::{Proxy, workspace};
 use tollway_tests::sim::{Config, Sim};
@@ -17,7 +18,11 @@ async fn every_example_runs() {
         let names = models["data"].as_array().expect("a list of models");
         assert!(!names.is_empty(), "{} serves no model", folder.display());
         for model in names.iter().filter_map(|model| model["id"].as_str()) {
-            let reply = proxy.chat(model, "Is the road open?").await;
+            let mut reply = proxy.chat(model, "Is the road open?").await;
+            if reply.text().contains("use /v1/embeddings") {
+                let body = json!({"model": model, "input": "Is the road open?"});
+                reply = http::post(&format!("{}/v1/embeddings", proxy.url), &body).await;
+            }
             assert!(reply.status.is_success(), "{}: {model}: {}", folder.display(), reply.text());
         }
         let log = proxy.process.log();

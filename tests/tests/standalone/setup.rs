@@ -15,6 +15,7 @@ pub(crate) fn folder(manifests: &str) -> PathBuf {
 pub(crate) fn with_aws(sim: &Sim, program: Program) -> Program {
     program
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", sim.url())
+        .env("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", sim.url())
         .env("AWS_ACCESS_KEY_ID", "AKIASIMULATED0000001")
         .env("AWS_SECRET_ACCESS_KEY", "simulated/secret/access/key/number+00001")
         .env("AWS_EC2_METADATA_DISABLED", "true")

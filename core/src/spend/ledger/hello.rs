@@ -18,7 +18,7 @@ impl LedgerState {
         self.holders.entry(incarnation.to_owned()).or_insert_with(|| Holder::new(pod, now));
         let mut transition = Transition::default();
         for shown in held {
-            let ShownGrant { grant, amount, spent, estimated } = *shown;
+            let ShownGrant { grant, spent, estimated, .. } = *shown;
             let figures =
                 Spent { incarnation: incarnation.to_owned(), grant, spent, estimated, bound_exceeded: vec![] };
             if self.take(&figures) {
@@ -26,15 +26,16 @@ impl LedgerState {
             }
             if self.never_made(incarnation, grant) {
                 let key = format!("{grant}@{incarnation}");
-                transition.append(self.charge_lost(key, grant, spent, amount, estimated));
+                transition.append(self.charge_lost(key, grant, *shown));
             }
             transition.effects.push(closed(incarnation, grant));
         }
-        for (ledger, ShownGrant { grant, amount, spent, estimated }) in orphans {
+        for (ledger, shown) in orphans {
+            let grant = shown.grant;
             let key = format!("{grant}@{incarnation}@{ledger}");
-            transition.append(self.charge_lost(key, 0, *spent, *amount, *estimated));
+            transition.append(self.charge_lost(key, 0, *shown));
             let (incarnation, ledger) = (incarnation.to_owned(), Some(ledger.clone()));
-            transition.effects.push(Effect::Closed { incarnation, ledger, grant: *grant });
+            transition.effects.push(Effect::Closed { incarnation, ledger, grant });
         }
         transition
     }
@@ -43,25 +44,20 @@ impl LedgerState {
     /// or it is above the last one made for this holder.
     pub(super) fn never_made(&self, incarnation: &str, grant: u64) -> bool {
         let not_its_own = self.grants.get(&grant).is_some_and(|g| g.incarnation != incarnation);
-        let above_its_last = self.holders.get(incarnation).is_some_and(|h| grant > h.grant && h.ask > 0);
+        let above_its_last =
+            self.holders.get(incarnation).is_some_and(|h| grant > h.grant.max(h.last) && (h.ask > 0 || h.last > 0));
         grant >= self.next_grant || not_its_own || above_its_last
     }
 
     /// Charges a grant that is not on record in full, once, and freezes: other grants may be lost too.
-    pub(super) fn charge_lost(
-        &mut self,
-        key: String,
-        grant: u64,
-        spent: Nano,
-        amount: Nano,
-        estimated: Nano,
-    ) -> Transition {
+    pub(super) fn charge_lost(&mut self, key: String, grant: u64, shown: ShownGrant) -> Transition {
+        let ShownGrant { grant: _, amount, spent, estimated, subject } = shown;
         let charge = amount.max(spent);
         let known = self.lost.entry(key).or_insert(LostGrant { grant, charged: Nano::ZERO });
         let more = charge.minus(known.charged);
         let first = known.charged == Nano::ZERO;
         known.charged = known.charged.max(charge);
-        self.settled = self.settled.plus(more);
+        self.settle(subject, more);
         if first {
             self.estimated = self.estimated.plus(estimated);
             self.burned = self.burned.plus(charge.minus(spent));

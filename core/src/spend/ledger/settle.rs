@@ -1,8 +1,8 @@
 //! Reports, closes and burns in; what is settled, and who is told, out.
 
-use super::super::nano::Nano;
+use super::super::{nano::Nano, subject::Subject};
 use super::state::{LedgerState, OpenGrant};
-use super::{Effect, Spent, Transition};
+use super::{Effect, ShownGrant, Spent, Transition};
 
 impl LedgerState {
     /// Rule 5: cumulative, the maximum counts. Only memory changes, unless a model has to be denied.
@@ -23,7 +23,7 @@ impl LedgerState {
             return transition;
         }
         if let Some(grant) = self.grants.remove(&spent.grant) {
-            self.settled = self.settled.plus(grant.reported);
+            self.settle(grant.subject, grant.reported);
             self.estimated = self.estimated.plus(grant.estimated);
             self.burns.remove(&grant.pod);
         }
@@ -38,7 +38,7 @@ impl LedgerState {
         let ids: Vec<u64> = self.grants.iter().filter(|(_, g)| dead(g)).map(|(id, _)| *id).collect();
         for id in ids {
             let Some(grant) = self.grants.remove(&id) else { continue };
-            self.settled = self.settled.plus(grant.committed());
+            self.settle(grant.subject, grant.committed());
             self.burned = self.burned.plus(grant.unspent());
             self.estimated = self.estimated.plus(grant.estimated);
             let burns = self.burns.entry(grant.pod.clone()).or_insert(0);
@@ -69,7 +69,10 @@ impl LedgerState {
         let mut transition = Transition::default();
         if self.never_made(&spent.incarnation, spent.grant) {
             let key = format!("{}@{}", spent.grant, spent.incarnation);
-            transition = self.charge_lost(key, spent.grant, spent.spent, Nano::ZERO, spent.estimated);
+            // Whose it was, only the hello of its holder says.
+            let Spent { grant, spent, estimated, .. } = *spent;
+            let shown = ShownGrant { grant, amount: Nano::ZERO, spent, estimated, subject: Subject::default() };
+            transition = self.charge_lost(key, grant, shown);
         }
         transition.effects.push(closed(&spent.incarnation, spent.grant));
         transition

@@ -1,6 +1,7 @@
 //! What a ledger remembers: the fields that are written to its object or file, and how a new one begins.
 
-use super::super::{nano::Nano, window::Window};
+use super::super::{nano::Nano, subject::Subject, window::Window};
+use super::shares::Shares;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +48,9 @@ pub struct LedgerState {
     /// Ids of the adjustments that were applied.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub adjustments: BTreeSet<String>,
+    /// When each was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adjusted_at_ms: BTreeMap<String, i64>,
     /// Grants that proxies showed and this ledger has never made, charged in full, so that each is charged once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, LostGrant>,
@@ -56,6 +60,12 @@ pub struct LedgerState {
     /// Models denied since their usage was above the bound computed before the call.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub denied_models: BTreeSet<String>,
+    /// What each user may spend and has spent.
+    #[serde(default, skip_serializing_if = "Shares::is_unused")]
+    pub users: Shares,
+    /// What each client may spend and has spent.
+    #[serde(default, skip_serializing_if = "Shares::is_unused")]
+    pub clients: Shares,
     /// What the last grant was needed for: the usual size of a request.
     #[serde(default)]
     pub usual: Nano,
@@ -74,6 +84,9 @@ pub struct OpenGrant {
     pub incarnation: String,
     /// The ask it answers.
     pub ask: u64,
+    /// Whose shares it is charged to, besides the budget.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub subject: Subject,
     /// How much may be spent on it.
     pub amount: Nano,
     /// The largest report so far.
@@ -92,6 +105,10 @@ pub struct OpenGrant {
     /// When it was last asked back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled_at_ms: Option<i64>,
+}
+
+fn is_whole(subject: &Subject) -> bool {
+    subject.is_whole()
 }
 
 impl OpenGrant {
@@ -126,6 +143,9 @@ pub struct Holder {
     /// The end of its life.
     #[serde(default)]
     pub life_end_ms: i64,
+    /// The last grant made for it, be it for a share or not; 0 for none.
+    #[serde(default)]
+    pub last: u64,
     /// When it last asked or said hello.
     pub seen_at_ms: i64,
     /// Since when it is dead; it never comes back.
@@ -156,8 +176,11 @@ impl LedgerState {
         Self {
             observe: self.observe,
             adjustments: self.adjustments.clone(),
+            adjusted_at_ms: self.adjusted_at_ms.clone(),
             frozen: self.frozen.clone(),
             denied_models: self.denied_models.clone(),
+            users: self.users.anew(),
+            clients: self.clients.anew(),
             ..Self::new(self.cap, window)
         }
     }

@@ -2,14 +2,14 @@
 
 use super::super::nano::Nano;
 use super::state::LedgerState;
-use super::{Adjustment, Effect, Event, Transition};
+use super::{Adjustment, Effect, Event, Figures, Transition};
 use std::collections::BTreeSet;
 
 /// How long an incarnation is remembered that is dead, or holds nothing and is silent; no message is under way longer than a grant lives.
 const REMEMBERED_MS: i64 = 2 * super::LIFE_MS;
 
 /// What proxies and thresholds act on; a change of it is told.
-type Told = (Nano, bool, usize, bool, u32);
+type Told = (Nano, bool, usize, bool, u32, [Option<Nano>; 2]);
 
 impl LedgerState {
     /// Applies one event.
@@ -17,7 +17,9 @@ impl LedgerState {
         let before = self.told();
         let mut transition = match event {
             Event::Hello { pod, incarnation, held, orphans } => self.hello(now_ms, pod, incarnation, held, orphans),
-            Event::Ask { pod, incarnation, id, min, want } => self.ask(now_ms, pod, incarnation, *id, *min, *want),
+            Event::Ask { pod, incarnation, id, min, want, subject } => {
+                self.ask(now_ms, (pod, incarnation), *subject, *id, *min, *want)
+            }
             Event::Report(spent) => self.report(spent),
             Event::Close(spent) => self.close(spent),
             Event::Replaced { pod, live } => self.bury(now_ms, pod, live),
@@ -28,12 +30,13 @@ impl LedgerState {
             }
             Event::Tick => self.tick(now_ms),
             Event::SetCap { cap, observe } => self.set_cap(now_ms, *cap, *observe),
+            Event::SetShares { per_user, per_client } => self.set_shares(now_ms, *per_user, *per_client),
             Event::SetInfrastructure { amount } => {
                 let changed = self.infrastructure != *amount;
                 self.infrastructure = *amount;
                 Transition { persist: changed, effects: vec![] }
             }
-            Event::Adjust { id, adjustment } => self.adjust(id, *adjustment),
+            Event::Adjust { id, adjustment } => self.adjust(now_ms, id, *adjustment),
             Event::Freeze { reason } => self.freeze(reason),
         };
         if self.told() != before {
@@ -44,7 +47,9 @@ impl LedgerState {
 
     fn told(&self) -> Told {
         let figures = self.figures();
-        (figures.limit, figures.frozen.is_some(), figures.denied_models.len(), figures.exhausted, figures.percent)
+        let shares = [self.users.limit, self.clients.limit];
+        let Figures { limit, frozen, denied_models, exhausted, percent, .. } = figures;
+        (limit, frozen.is_some(), denied_models.len(), exhausted, percent, shares)
     }
 
     /// Life ended: burned in full, whoever holds it.
@@ -71,14 +76,15 @@ impl LedgerState {
         let committed = self.committed();
         let lowered = committed > self.effective_cap();
         self.committed_at_lowering = if lowered { committed } else { Nano::ZERO };
-        let effects = if lowered && !observe { self.recall(now_ms, Nano::MAX) } else { vec![] };
+        let effects = if lowered && !observe { self.recall(now_ms, Nano::MAX, |_, _| true) } else { vec![] };
         Transition { persist: true, effects }
     }
 
-    fn adjust(&mut self, id: &str, adjustment: Adjustment) -> Transition {
+    fn adjust(&mut self, now_ms: i64, id: &str, adjustment: Adjustment) -> Transition {
         if !self.adjustments.insert(id.to_owned()) {
             return Transition::default();
         }
+        self.adjusted_at_ms.insert(id.to_owned(), now_ms);
         match adjustment {
             Adjustment::Credit(amount) => {
                 self.credits = self.credits.plus(amount);

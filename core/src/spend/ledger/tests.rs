@@ -11,7 +11,14 @@ fn ledger(cap: u64) -> LedgerState {
 
 fn ask(incarnation: &str, id: u64, min: u64, want: u64) -> Event {
     let pod = format!("pod of {incarnation}");
-    Event::Ask { pod, incarnation: incarnation.into(), id, min: Nano(min), want: Nano(want) }
+    Event::Ask {
+        pod,
+        incarnation: incarnation.into(),
+        id,
+        min: Nano(min),
+        want: Nano(want),
+        subject: Subject::default(),
+    }
 }
 
 fn spent(incarnation: &str, grant: u64, amount: u64) -> Spent {
@@ -27,7 +34,7 @@ fn hello(pod: &str, incarnation: &str, held: Vec<ShownGrant>) -> Event {
 }
 
 fn shown(grant: u64, amount: u64, spent: u64) -> ShownGrant {
-    ShownGrant { grant, amount: Nano(amount), spent: Nano(spent), estimated: Nano::ZERO }
+    ShownGrant { grant, amount: Nano(amount), spent: Nano(spent), estimated: Nano::ZERO, subject: Subject::default() }
 }
 
 /// The grant made for an ask: its id and amount.
@@ -151,10 +158,9 @@ fn a_newer_incarnation_and_a_lost_pod_burn_but_a_reconnect_does_not() {
     assert!(tells(&ledger.step(NOW, &Event::Report(spent("a", 1, 9))), &settle::closed("a", 1)));
     assert_eq!(ledger.figures().spent, Nano(20), "what is burned stays burned");
 
-    let (grant, amount) = granted(
-        &ledger
-            .step(NOW, &Event::Ask { pod: pod.into(), incarnation: "b".into(), id: 1, min: Nano(3), want: Nano(20) }),
-    );
+    let Event::Ask { incarnation, id, min, want, subject, .. } = ask("b", 1, 3, 20) else { panic!() };
+    let (grant, amount) =
+        granted(&ledger.step(NOW, &Event::Ask { pod: pod.into(), incarnation, id, min, want, subject }));
     assert_eq!((grant, amount), (2, 10), "half after one burn");
     ledger.step(NOW, &Event::PodGone { pod: pod.into() });
     assert_eq!((ledger.figures().spent, ledger.pods().len()), (Nano(30), 0));
@@ -171,6 +177,7 @@ fn burns_in_a_row_halve_down_to_what_is_needed_and_a_close_ends_the_row() {
         id,
         min: Nano(30),
         want: Nano(160),
+        subject: Subject::default(),
     };
     let mut amounts = vec![];
     for incarnation in ["1", "2", "3", "4", "5"] {

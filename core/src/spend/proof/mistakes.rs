@@ -17,7 +17,6 @@ pub(super) enum Mistake {
     HalfOfTheBudgets,
     TakesAnothersGrant,
     ChargesTwice,
-    OldReportWins,
     ForgetsLostGrants,
     GrantsWhileFrozen,
     WindowForgotten,
@@ -26,7 +25,7 @@ pub(super) enum Mistake {
 
 impl Mistake {
     /// Every one, what it does, and the world that catches it.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 19] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 18] = [
         (Self::SendBeforePersist, "a grant is sent, then the operator dies before it is written", "two operators"),
         (Self::BlindWrite, "an operator writes over what another wrote, without the swap", "two operators"),
         (Self::CreditOnExpiry, "what is left of a grant returns when its life ends", "expiry"),
@@ -41,7 +40,6 @@ impl Mistake {
         (Self::HalfOfTheBudgets, "a request is admitted when only one of its budgets carries it", "two budgets"),
         (Self::TakesAnothersGrant, "a proxy takes a grant that was made for another", "two operators"),
         (Self::ChargesTwice, "a close that comes again is charged again", "two operators"),
-        (Self::OldReportWins, "the last report counts, not the largest", "two operators"),
         (Self::ForgetsLostGrants, "a grant that is not on record is no reason to freeze", "rolled back"),
         (Self::GrantsWhileFrozen, "a frozen ledger grants all the same", "gone"),
         (Self::WindowForgotten, "a report of the window before is charged to the new one", "rollover"),

@@ -217,11 +217,6 @@ impl Search {
                         before.settled = before.settled.plus(spent.spent);
                     }
                 }
-                (Mistake::OldReportWins, Event::Report(spent) | Event::Close(spent)) => {
-                    if let Some(grant) = before.grants.get_mut(&spent.grant) {
-                        grant.reported = spent.spent;
-                    }
-                }
                 (Mistake::GrantsWhileFrozen, Event::Ask { .. }) => before.frozen = None,
                 (Mistake::LoweredWithoutLimit, Event::Ask { .. }) => before.cap = Nano(self.setup.cap),
                 _ => {}
@@ -281,7 +276,7 @@ impl Search {
             if matches!(down.message, Some(ledger_down::Message::State(_))) {
                 continue;
             }
-            if let Some((_, message)) = convert::taken(down) {
+            if let Some((_, _, message)) = convert::taken(down) {
                 world.net.send(Message::Down { incarnation, budget, message });
             }
         }

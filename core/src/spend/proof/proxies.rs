@@ -31,7 +31,7 @@ impl Search {
                 Reserve::NeedsGrant => short = true,
                 Reserve::Denied(denied) => {
                     match denied {
-                        Denied::Exhausted { .. } => self.marks.reach(Mark::Exhausted),
+                        Denied::Exhausted { .. } | Denied::ShareExhausted { .. } => self.marks.reach(Mark::Exhausted),
                         Denied::ModelDenied => self.marks.reach(Mark::ModelDenied),
                         Denied::Frozen => {}
                     }
@@ -159,7 +159,7 @@ impl Search {
         for book in 0..world.books.len() {
             let (budget, ends) = (world.books[book].budget, world.books[book].span(self.setup.windows).ends_ms());
             let Some(store) = &world.books[book].store else { continue };
-            let Some((_, message)) = convert::taken(convert::state("", ends, &store.figures())) else { continue };
+            let Some((_, _, message)) = convert::taken(convert::state("", ends, &store.figures())) else { continue };
             let p = &mut world.proxies[proxy];
             let now = self.now(p.clock);
             p.purses[budget].change(|purse| purse.take(now, message));

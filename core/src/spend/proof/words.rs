@@ -71,7 +71,7 @@ fn said(message: &Message) -> String {
             format!("{incarnation} is here and holds {}", if held.is_empty() { "nothing".into() } else { held.join(", ") })
         }
         Message::Up { incarnation, out, .. } => match out {
-            Out::Ask { id, min, want } => format!("{incarnation} asks ({id}) for {} to {}", min.0, want.0),
+            Out::Ask { id, min, want, .. } => format!("{incarnation} asks ({id}) for {} to {}", min.0, want.0),
             Out::Report(s) => format!("{incarnation} has spent {} on grant {}", s.spent.0, s.grant),
             Out::Close(s) => format!("{incarnation} closes grant {}, {} spent", s.grant, s.spent.0),
         },

@@ -1,6 +1,10 @@
 //! What a purse asks for: demands and denials in, the one outstanding ask out.
 
-use super::super::{ledger::DeniedReason, nano::Nano};
+use super::super::{
+    ledger::DeniedReason,
+    nano::Nano,
+    subject::{Share, Subject},
+};
 use super::rate::Rate;
 use super::{Out, REPEAT_MS, State, WAIT_MS, Wake};
 
@@ -29,8 +33,8 @@ pub(super) struct Asking {
     waiting: Option<Waiting>,
     waited: Option<Waiting>,
     waiting_until_ms: i64,
-    /// Exhausted: what fits, and until when that is believed.
-    exhausted: Option<(Nano, i64)>,
+    /// Exhausted: what fits, in whose share where it is one, and until when that is believed.
+    exhausted: Option<(Nano, Option<Share>, i64)>,
     frozen_until_ms: Option<i64>,
     pub(super) last_denial: Option<(DeniedReason, Nano)>,
     /// The last grant accepted: when, and how much.
@@ -46,6 +50,21 @@ struct Waiting {
 }
 
 impl Asking {
+    /// Asks of a purse whose predecessor has asked up to that number.
+    pub(super) fn after(last: u64) -> Self {
+        Self { answered: last, ..Self::default() }
+    }
+
+    /// The highest number of an ask that may be under way.
+    pub(super) const fn reached(&self) -> u64 {
+        self.answered + 1
+    }
+
+    /// Nobody waits and nothing is asked.
+    pub(super) fn is_idle(&self, now_ms: i64) -> bool {
+        self.open.is_none() && now_ms >= self.waiting_until_ms
+    }
+
     /// A request found no grant that carries it.
     pub(super) fn demand(&mut self, now_ms: i64, worst: Nano) {
         if now_ms >= self.waiting_until_ms {
@@ -64,8 +83,9 @@ impl Asking {
     }
 
     /// What fits, if a request of `worst` is known not to.
-    pub(super) fn denied(&self, now_ms: i64, worst: Nano) -> Option<Nano> {
-        self.exhausted.filter(|(fits, until)| worst > *fits && now_ms < *until).map(|(fits, _)| fits)
+    pub(super) fn denied(&self, now_ms: i64, worst: Nano) -> Option<(Nano, Option<Share>)> {
+        let believed = self.exhausted.filter(|(fits, _, until)| worst > *fits && now_ms < *until);
+        believed.map(|(fits, share, _)| (fits, share))
     }
 
     pub(super) fn frozen(&self, now_ms: i64) -> bool {
@@ -115,10 +135,11 @@ impl Asking {
         match reason {
             DeniedReason::Contended => self.next_send_ms = now_ms.saturating_add(CONTENDED_MS),
             DeniedReason::Unavailable => self.next_send_ms = now_ms.saturating_add(UNAVAILABLE_MS),
-            DeniedReason::Exhausted => self.exhausted = Some((fits, believed)),
+            DeniedReason::Exhausted => self.exhausted = Some((fits, None, believed)),
+            DeniedReason::ShareExhausted(share) => self.exhausted = Some((fits, Some(share), believed)),
             DeniedReason::Frozen => self.frozen_until_ms = Some(believed),
         }
-        if matches!(reason, DeniedReason::Exhausted | DeniedReason::Frozen) {
+        if matches!(reason, DeniedReason::Exhausted | DeniedReason::ShareExhausted(_) | DeniedReason::Frozen) {
             self.next_send_ms = i64::MIN;
             (self.waiting, self.waited) = (None, None);
             return Wake::Waiting;
@@ -128,7 +149,7 @@ impl Asking {
 
     /// News of the budget: a denial is believed only as long as nothing got better.
     pub(super) fn learn(&mut self, state: &State) {
-        if self.exhausted.is_some_and(|(fits, _)| state.remaining > fits) {
+        if self.exhausted.is_some_and(|(fits, ..)| state.remaining > fits) {
             self.exhausted = None;
         }
         if !state.frozen {
@@ -147,7 +168,7 @@ impl Asking {
     }
 
     /// The ask to send now: the one under way, as it was, or a new one for the requests that wait.
-    pub(super) fn poll(&mut self, now_ms: i64, burn: &Rate) -> Option<Out> {
+    pub(super) fn poll(&mut self, now_ms: i64, subject: Subject, burn: &Rate) -> Option<Out> {
         if now_ms < self.next_send_ms {
             return None;
         }
@@ -160,7 +181,7 @@ impl Asking {
         let (min, want) = self.open?;
         self.asked = true;
         self.next_send_ms = now_ms.saturating_add(REPEAT_MS);
-        Some(Out::Ask { id: self.answered + 1, min, want })
+        Some(Out::Ask { id: self.answered + 1, min, want, subject })
     }
 
     /// Enough for those that wait and for five minutes of burn; twice the last one when that did not last as long.

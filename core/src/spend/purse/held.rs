@@ -1,6 +1,6 @@
 //! One grant in a purse: reservations and settlements in, when to retire it and what to say of it out.
 
-use super::super::{ledger::ShownGrant, nano::Nano};
+use super::super::{ledger::ShownGrant, nano::Nano, subject::Subject};
 use super::{Charge, Granted, IDLE_MS, LIFE_MARGIN_MS, Out, REPEAT_MS, Spending, Ticket, WAIT_MS};
 use std::collections::BTreeSet;
 
@@ -164,9 +164,9 @@ impl Held {
     }
 
     /// For the hello of a new connection, which starts the messages anew.
-    pub(super) fn show(&mut self) -> (String, ShownGrant) {
+    pub(super) fn show(&mut self, subject: Subject) -> (String, ShownGrant) {
         (self.next_report_ms, self.next_close_ms) = (i64::MIN, i64::MIN);
         let &mut Self { grant, amount, spent, estimated, .. } = self;
-        (self.ledger.clone(), ShownGrant { grant, amount, spent, estimated })
+        (self.ledger.clone(), ShownGrant { grant, amount, spent, estimated, subject })
     }
 }

@@ -1,6 +1,6 @@
 //! What a purse and the operator tell each other, as plain values; `spend::convert` makes the control channel's messages of them.
 
-use super::super::{ledger::DeniedReason, nano::Nano};
+use super::super::{ledger::DeniedReason, nano::Nano, subject::Subject};
 use std::collections::BTreeSet;
 
 /// A message of the operator.
@@ -97,6 +97,8 @@ pub enum Out {
         min: Nano,
         /// What it would take.
         want: Nano,
+        /// Whose shares it is for.
+        subject: Subject,
     },
     /// What was spent on a grant so far.
     Report(Spending),

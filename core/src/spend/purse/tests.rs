@@ -40,7 +40,7 @@ fn spent(actual: u64) -> Charge {
 /// The ask among what is due: id, min, want.
 fn asked(due: &[Out]) -> Option<(u64, u64, u64)> {
     due.iter().find_map(|out| match out {
-        Out::Ask { id, min, want } => Some((*id, min.0, want.0)),
+        Out::Ask { id, min, want, .. } => Some((*id, min.0, want.0)),
         _ => None,
     })
 }
@@ -365,7 +365,35 @@ fn a_hello_shows_every_grant_and_starts_the_messages_anew() {
     purse.settle(NOW, used, &spent(3));
     purse.retire();
     assert_eq!(closes(&purse.poll(NOW)), [(1, 3)]);
-    let shown = ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO };
+    let shown =
+        ShownGrant { grant: 1, amount: Nano(10), spent: Nano(3), estimated: Nano::ZERO, subject: Subject::default() };
     assert_eq!(purse.hello(), [("l".to_owned(), shown)]);
     assert_eq!(closes(&purse.poll(NOW + 1)), [(1, 3)]);
+}
+
+#[test]
+fn the_successor_of_a_dropped_purse_takes_nothing_that_was_meant_for_it() {
+    let whole = Purse::new("me");
+    let subject = Subject::new(Some(Some("ann")), None);
+    let begin = |after: u64| {
+        let mut purse = whole.for_shares(subject, after);
+        assert_eq!(purse.reserve(NOW, Nano(5), MODEL), Reserve::NeedsGrant);
+        let (id, ..) = asked(&purse.poll(NOW)).unwrap();
+        assert_eq!(purse.take(NOW, grant(id, id, 100, NOW)), Wake::Waiting);
+        (purse, id)
+    };
+    let (mut first, id) = begin(0);
+    let late = ticket(first.reserve(NOW, Nano(5), MODEL));
+    assert!(!first.is_idle(NOW + WAIT_MS));
+    // Burned while something was in flight: it holds nothing any more.
+    first.take(NOW, closed(id));
+    assert!(first.is_idle(NOW + WAIT_MS));
+    let (mut second, next) = begin(first.reached());
+    assert!(next > id, "its asks have numbers of their own");
+    let own = ticket(second.reserve(NOW, Nano(5), MODEL));
+    second.settle(NOW, late, &spent(3));
+    second.retire();
+    assert!(closes(&second.poll(NOW)).is_empty(), "its own attempt is still in flight");
+    second.settle(NOW, own, &spent(4));
+    assert_eq!(closes(&second.poll(NOW + 1)), [(next, 4)]);
 }

@@ -60,18 +60,20 @@ fn spend(proxies: usize, cap: u64, worst: u64, cost: impl Fn(u64) -> u64, concur
                     bound_exceeded: vec![],
                 };
                 let event = match out {
-                    Out::Ask { id, min, want } => Event::Ask { pod: incarnation.clone(), incarnation, id, min, want },
+                    Out::Ask { id, min, want, subject } => {
+                        Event::Ask { pod: incarnation.clone(), incarnation, id, min, want, subject }
+                    }
                     Out::Report(s) => Event::Report(figures(s)),
                     Out::Close(s) => Event::Close(figures(s)),
                 };
                 for effect in ledger.step(now, &event).effects {
                     let (to, message) = match effect {
-                        Effect::Granted { incarnation, ask, grant, amount, life_end_ms } => {
+                        Effect::Granted { incarnation, ask, grant, amount, life_end_ms, subject: _ } => {
                             let (to, ledger, window_end_ms) = (incarnation.clone(), "l".to_owned(), i64::MAX);
                             let made = Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms };
                             (to, In::Grant(made))
                         }
-                        Effect::Denied { incarnation, ask, reason, fits } => {
+                        Effect::Denied { incarnation, ask, reason, fits, subject: _ } => {
                             (incarnation.clone(), In::Denied { incarnation, ask, reason, fits })
                         }
                         Effect::Recall { incarnation, grant } => {

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 fn action() -> impl Strategy<Value = Action> {
     let (proxy, operator, message) = (0..4_usize, 0..2_usize, any::<usize>);
     prop_oneof![
-        12 => (proxy.clone(), 1..80_u64).prop_map(|(proxy, worst)| Action::Request { proxy, worst }),
+        12 => (proxy.clone(), 0..3_usize, 1..80_u64)
+            .prop_map(|(proxy, person, worst)| Action::Request { proxy, person, worst }),
         8 => (proxy.clone(), 0..8_usize, 0..=100_u64, any::<bool>())
             .prop_map(|(proxy, request, share, known)| Action::Settle { proxy, request, share, known }),
         14 => proxy.clone().prop_map(|proxy| Action::Poll { proxy }),
@@ -26,7 +27,10 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (operator.clone(), 0..1_500_u64).prop_map(|(operator, cap)| Action::Cap { operator, cap }),
         1 => (operator.clone(), 0..300_u64)
             .prop_map(|(operator, amount)| Action::Infrastructure { operator, amount }),
-        1 => (operator, 1..4_u64).prop_map(|(operator, id)| Action::Credit { operator, id }),
+        1 => (operator.clone(), 1..4_u64).prop_map(|(operator, id)| Action::Credit { operator, id }),
+        1 => (operator, 0..600_u64, 0..900_u64)
+            .prop_map(|(operator, user, client)| Action::Shares { operator, user, client }),
+        2 => (0..4_usize, 0..3_usize).prop_map(|(proxy, person)| Action::Forget { proxy, person }),
     ]
 }
 
@@ -38,7 +42,20 @@ proptest! {
         proxies in 2..=4_usize,
         actions in vec(action(), 1..250),
     ) {
-        let mut world = World::new(2, proxies);
+        let mut world = World::new(2, proxies, 0);
+        for action in &actions {
+            world.act(action);
+            world.check();
+        }
+        world.heal();
+    }
+
+    #[test]
+    fn the_share_of_every_user_and_client_holds_too(
+        proxies in 2..=4_usize,
+        actions in vec(action(), 1..250),
+    ) {
+        let mut world = World::new(2, proxies, 3);
         for action in &actions {
             world.act(action);
             world.check();

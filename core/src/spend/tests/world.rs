@@ -3,17 +3,19 @@
 
 use crate::spend::ledger::{self, Adjustment, Effect, Event, LedgerState, ShownGrant, Spent};
 use crate::spend::purse::{Charge, Granted, In, Out, Purse, Reserve, Ticket};
-use crate::spend::{Nano, Window};
+use crate::spend::{Nano, Share, Subject, Who, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const WINDOW_MS: i64 = 2 * 3_600_000;
 pub const CAP: Nano = Nano(1_000);
+/// What each user, and each client, may spend in a world with people.
+pub const SHARES: (u64, u64) = (300, 500);
 
 /// Something happens. Numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// A proxy wants to send a request.
-    Request { proxy: usize, worst: u64 },
+    /// A proxy wants to send a request of someone.
+    Request { proxy: usize, person: usize, worst: u64 },
     /// A request in flight ends: `share` of its worst case was really spent; the proxy knows, or charges in full.
     Settle { proxy: usize, request: usize, share: u64, known: bool },
     /// A proxy hands what is due to the network.
@@ -40,6 +42,10 @@ pub enum Action {
     Tick { operator: usize },
     /// The limit changes.
     Cap { operator: usize, cap: u64 },
+    /// The limits of the shares change.
+    Shares { operator: usize, user: u64, client: u64 },
+    /// A proxy drops a purse that it does not need just now.
+    Forget { proxy: usize, person: usize },
     /// Instances cost something.
     Infrastructure { operator: usize, amount: u64 },
     /// An administrator gives credit; every adjustment is applied again by whoever reconciles.
@@ -50,7 +56,7 @@ pub enum Action {
 enum Message {
     Hello { to: usize, pod: String, incarnation: String, held: Vec<(String, ShownGrant)> },
     Up { to: usize, pod: String, incarnation: String, out: Out },
-    Down { to: usize, message: In },
+    Down { to: usize, subject: Subject, message: In },
 }
 
 #[derive(Default)]
@@ -65,10 +71,18 @@ struct Operator {
 struct Proxy {
     pod: String,
     incarnation: String,
-    purse: Purse,
-    in_flight: Vec<(Ticket, i64)>,
+    whole: Purse,
+    purses: BTreeMap<Subject, Purse>,
+    in_flight: Vec<InFlight>,
     operator: usize,
     skew: i64,
+}
+
+/// An attempt under way: whose it is, and the window it is charged to.
+struct InFlight {
+    subject: Subject,
+    ticket: Ticket,
+    window: i64,
 }
 
 /// The world and what an all-knowing observer sees.
@@ -80,6 +94,12 @@ pub struct World {
     network: Vec<Message>,
     born: u64,
     credits: BTreeSet<u64>,
+    /// Who sends requests; one who is nobody in particular, where nobody has a share.
+    people: Vec<Subject>,
+    /// The highest limits that shares ever had: what was granted below one stays committed when it is lowered.
+    limits: (u64, u64),
+    /// What was truly spent, by window and person.
+    spent: BTreeMap<(i64, Subject), Nano>,
     /// What was truly spent, by window.
     pub truth: BTreeMap<i64, Nano>,
     /// Requests that were admitted.
@@ -87,7 +107,10 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(operators: usize, proxies: usize) -> Self {
+    pub fn new(operators: usize, proxies: usize, people: usize) -> Self {
+        let named = |at: usize| Subject::new(Some(Some(&at.to_string())), Some(Some(&(at % 2).to_string())));
+        let people: Vec<Subject> =
+            if people == 0 { vec![Subject::default()] } else { (0..people).map(named).collect() };
         let mut world = Self {
             now: 0,
             store: BTreeMap::new(),
@@ -96,16 +119,31 @@ impl World {
             network: vec![],
             born: 0,
             credits: BTreeSet::new(),
+            people,
+            limits: SHARES,
+            spent: BTreeMap::new(),
             truth: BTreeMap::new(),
             admitted: 0,
         };
         for i in 0..proxies {
             let incarnation = world.incarnation();
-            let purse = Purse::new(&incarnation);
+            let (whole, purses) = world.purses(&incarnation);
             let (pod, skew) = (format!("pod-{i}"), 30_000 * i as i64 - 45_000);
-            world.proxies.push(Proxy { pod, incarnation, purse, in_flight: vec![], operator: 0, skew });
+            world.proxies.push(Proxy { pod, incarnation, whole, purses, in_flight: vec![], operator: 0, skew });
         }
         world
+    }
+
+    /// A purse for everyone who sends requests.
+    fn purses(&self, incarnation: &str) -> (Purse, BTreeMap<Subject, Purse>) {
+        let whole = Purse::new(incarnation);
+        let purses = self.people.iter().map(|person| (*person, whole.for_shares(*person, 0))).collect();
+        (whole, purses)
+    }
+
+    /// The limits that a ledger has from its start: none where nobody has a share.
+    fn has_shares(&self) -> bool {
+        !self.people[0].is_whole()
     }
 
     fn incarnation(&mut self) -> String {
@@ -116,7 +154,7 @@ impl World {
     pub fn act(&mut self, action: &Action) {
         let (proxies, operators) = (self.proxies.len(), self.operators.len());
         match *action {
-            Action::Request { proxy, worst } => self.request(proxy % proxies, Nano(worst)),
+            Action::Request { proxy, person, worst } => self.request(proxy % proxies, person, Nano(worst)),
             Action::Settle { proxy, request, share, known } => self.settle(proxy % proxies, request, share, known),
             Action::Poll { proxy } => self.poll(proxy % proxies),
             Action::Deliver { message, again } => self.deliver(message, again),
@@ -142,6 +180,22 @@ impl World {
             Action::Cap { operator, cap } => {
                 self.here(operator % operators, Event::SetCap { cap: Nano(cap), observe: false });
             }
+            Action::Shares { operator, user, client } => {
+                if self.has_shares() {
+                    self.limits = (self.limits.0.max(user), self.limits.1.max(client));
+                    let (per_user, per_client) = (Some(Nano(user)), Some(Nano(client)));
+                    self.here(operator % operators, Event::SetShares { per_user, per_client });
+                }
+            }
+            Action::Forget { proxy, person } => {
+                let person = self.people[person % self.people.len()];
+                let (now, p) = (self.now, &mut self.proxies[proxy % proxies]);
+                if let Some(purse) = p.purses.get_mut(&person)
+                    && purse.is_idle(now + p.skew)
+                {
+                    *purse = p.whole.for_shares(person, purse.reached());
+                }
+            }
             Action::Infrastructure { operator, amount } => {
                 self.here(operator % operators, Event::SetInfrastructure { amount: Nano(amount) });
             }
@@ -153,11 +207,13 @@ impl World {
         }
     }
 
-    fn request(&mut self, proxy: usize, worst: Nano) {
+    fn request(&mut self, proxy: usize, person: usize, worst: Nano) {
+        let subject = self.people[person % self.people.len()];
         let (now, p) = (self.now, &mut self.proxies[proxy]);
-        if let Reserve::Reserved(ticket) = p.purse.reserve(now + p.skew, worst, "model") {
-            let window = p.purse.source_of(&ticket).unwrap().0.parse().unwrap();
-            p.in_flight.push((ticket, window));
+        let purse = p.purses.get_mut(&subject).unwrap();
+        if let Reserve::Reserved(ticket) = purse.reserve(now + p.skew, worst, "model") {
+            let window = purse.source_of(&ticket).unwrap().0.parse().unwrap();
+            p.in_flight.push(InFlight { subject, ticket, window });
             self.admitted += 1;
         }
     }
@@ -167,18 +223,19 @@ impl World {
         if p.in_flight.is_empty() {
             return;
         }
-        let (ticket, window) = p.in_flight.swap_remove(request % p.in_flight.len());
+        let InFlight { subject, ticket, window } = p.in_flight.swap_remove(request % p.in_flight.len());
         let worst = ticket.amount();
         let truly = Nano(worst.0 * share.min(100) / 100);
-        let spent = self.truth.entry(window).or_default();
-        *spent = spent.plus(truly);
+        let truth = [self.truth.entry(window).or_default(), self.spent.entry((window, subject)).or_default()];
+        truth.into_iter().for_each(|spent| *spent = spent.plus(truly));
         let actual = if known { truly } else { worst };
-        p.purse.settle(now + p.skew, ticket, &Charge { actual, estimated: !known, bound_exceeded: None });
+        let charge = Charge { actual, estimated: !known, bound_exceeded: None };
+        p.purses.get_mut(&subject).unwrap().settle(now + p.skew, ticket, &charge);
     }
 
     fn poll(&mut self, proxy: usize) {
         let p = &mut self.proxies[proxy];
-        for out in p.purse.poll(self.now + p.skew) {
+        for out in p.purses.values_mut().flat_map(|purse| purse.poll(self.now + p.skew)) {
             let (pod, incarnation) = (p.pod.clone(), p.incarnation.clone());
             self.network.push(Message::Up { to: p.operator, pod, incarnation, out });
         }
@@ -205,17 +262,24 @@ impl World {
         let p = &mut self.proxies[proxy];
         p.operator = operator;
         let (pod, incarnation) = (p.pod.clone(), p.incarnation.clone());
-        self.network.push(Message::Hello { to: operator, pod, incarnation, held: p.purse.hello() });
+        self.network.push(Message::Hello {
+            to: operator,
+            pod,
+            incarnation,
+            held: p.purses.values_mut().flat_map(Purse::hello).collect(),
+        });
     }
 
     fn restart(&mut self, proxy: usize, share: u64) {
         let incarnation = self.incarnation();
+        let (whole, purses) = self.purses(&incarnation);
         let p = &mut self.proxies[proxy];
-        for (ticket, window) in p.in_flight.drain(..) {
-            let spent = self.truth.entry(window).or_default();
-            *spent = spent.plus(Nano(ticket.amount().0 * share.min(100) / 100));
+        for InFlight { subject, ticket, window } in p.in_flight.drain(..) {
+            let truly = Nano(ticket.amount().0 * share.min(100) / 100);
+            let truth = [self.truth.entry(window).or_default(), self.spent.entry((window, subject)).or_default()];
+            truth.into_iter().for_each(|spent| *spent = spent.plus(truly));
         }
-        p.purse = Purse::new(&incarnation);
+        (p.whole, p.purses) = (whole, purses);
         p.incarnation = incarnation;
         let operator = p.operator;
         self.connect(proxy, operator);
@@ -232,9 +296,12 @@ impl World {
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Down { to, message } => {
+            Message::Down { to, subject, message } => {
                 let p = &mut self.proxies[to];
-                p.purse.take(self.now + p.skew, message);
+                let addressed = matches!(message, In::Grant(_) | In::Denied { .. });
+                for (_, purse) in p.purses.iter_mut().filter(|(of, _)| !addressed || **of == subject) {
+                    purse.take(self.now + p.skew, message.clone());
+                }
             }
             Message::Hello { to, pod, incarnation, held } => {
                 let mut windows: BTreeMap<i64, Vec<ShownGrant>> = BTreeMap::new();
@@ -258,7 +325,9 @@ impl World {
                     bound_exceeded: vec![],
                 };
                 match out {
-                    Out::Ask { id, min, want } => self.here(to, Event::Ask { pod, incarnation, id, min, want }),
+                    Out::Ask { id, min, want, subject } => {
+                        self.here(to, Event::Ask { pod, incarnation, id, min, want, subject });
+                    }
                     Out::Report(s) => self.drive(to, s.ledger.parse().unwrap(), &[Event::Report(figures(&s))]),
                     Out::Close(s) => self.drive(to, s.ledger.parse().unwrap(), &[Event::Close(figures(&s))]),
                 }
@@ -283,9 +352,16 @@ impl World {
 
     /// The operator's driver: fold, write by compare-and-swap, only then send.
     fn drive(&mut self, operator: usize, window: i64, events: &[Event]) {
+        let has_shares = self.has_shares();
         let fresh = || {
             let start_ms = window * WINDOW_MS;
-            LedgerState::new(CAP, Window { id: window.to_string(), start_ms, end_ms: Some(start_ms + WINDOW_MS) })
+            let end_ms = Some(start_ms + WINDOW_MS);
+            let mut state = LedgerState::new(CAP, Window { id: window.to_string(), start_ms, end_ms });
+            if has_shares {
+                let (per_user, per_client) = (Some(Nano(SHARES.0)), Some(Nano(SHARES.1)));
+                state.step(0, &Event::SetShares { per_user, per_client });
+            }
+            state
         };
         let stored = self.store.entry(window).or_insert_with(|| (0, fresh()));
         let op = &mut self.operators[operator];
@@ -320,19 +396,20 @@ impl World {
     fn release(&mut self, window: i64, effects: Vec<Effect>) {
         let end = (window + 1) * WINDOW_MS;
         for effect in effects {
-            let (to, message) = match effect {
-                Effect::Granted { incarnation, ask, grant, amount, life_end_ms } => {
+            let (to, subject, message) = match effect {
+                Effect::Granted { incarnation, ask, subject, grant, amount, life_end_ms } => {
                     let (to, ledger, window_end_ms) = (incarnation.clone(), window.to_string(), end);
-                    (to, In::Grant(Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms }))
+                    let made = Granted { ledger, grant, incarnation, ask, amount, window_end_ms, life_end_ms };
+                    (to, subject, In::Grant(made))
                 }
-                Effect::Denied { incarnation, ask, reason, fits } => {
-                    (incarnation.clone(), In::Denied { incarnation, ask, reason, fits })
+                Effect::Denied { incarnation, ask, subject, reason, fits } => {
+                    (incarnation.clone(), subject, In::Denied { incarnation, ask, reason, fits })
                 }
                 Effect::Recall { incarnation, grant } => {
-                    (incarnation, In::Recall { ledger: window.to_string(), grant })
+                    (incarnation, Subject::default(), In::Recall { ledger: window.to_string(), grant })
                 }
                 Effect::Closed { incarnation, grant, .. } => {
-                    (incarnation, In::Closed { ledger: window.to_string(), grant })
+                    (incarnation, Subject::default(), In::Closed { ledger: window.to_string(), grant })
                 }
                 Effect::Burned { .. } | Effect::StateChanged => continue,
                 Effect::Frozen { reason } => panic!("a whole ledger froze: {reason}"),
@@ -342,7 +419,7 @@ impl World {
             for to in 0..self.proxies.len() {
                 let p = &self.proxies[to];
                 if p.incarnation == pod || (self.now / 7 + to as i64) % 5 == 0 {
-                    self.network.push(Message::Down { to, message: message.clone() });
+                    self.network.push(Message::Down { to, subject, message: message.clone() });
                 }
             }
         }
@@ -356,8 +433,8 @@ impl World {
                 .proxies
                 .iter()
                 .flat_map(|p| &p.in_flight)
-                .filter(|(_, w)| w == window)
-                .map(|(t, _)| t.amount())
+                .filter(|one| one.window == *window)
+                .map(|one| one.ticket.amount())
                 .sum();
             let committed = state.committed();
             assert!(
@@ -366,6 +443,7 @@ impl World {
             );
             let bound = state.effective_cap().max(state.committed_at_lowering);
             assert!(committed <= bound, "{committed} committed > {bound}: {state:#?}");
+            self.check_shares(*window, state);
             let credits = self.credits.iter().sum::<u64>() * 50;
             assert!(state.credits.0 <= credits, "{} credited, {credits} given", state.credits);
             let figures = state.figures();
@@ -381,6 +459,32 @@ impl World {
         }
     }
 
+    /// The same for every user and every client: spent + in flight <= committed <= the highest limit there was.
+    fn check_shares(&self, window: i64, state: &LedgerState) {
+        if !self.has_shares() {
+            return;
+        }
+        for (share, limit) in [(Share::User, self.limits.0), (Share::Client, self.limits.1)] {
+            let committed = state.committed_by_place(share, ledger::OpenGrant::committed);
+            let mut at_risk: BTreeMap<Who, Nano> = BTreeMap::new();
+            let spent = self.spent.iter().filter(|((of, _), _)| *of == window).map(|((_, who), spent)| (*who, *spent));
+            let in_flight = self.proxies.iter().flat_map(|p| &p.in_flight).filter(|one| one.window == window);
+            for (subject, amount) in spent.chain(in_flight.map(|one| (one.subject, one.ticket.amount()))) {
+                let sum = at_risk.entry(subject.of(share).unwrap()).or_default();
+                *sum = sum.plus(amount);
+            }
+            for (who, sum) in at_risk {
+                let covered = committed.get(&who).copied().unwrap_or_default();
+                assert!(sum <= covered, "{share:?} {who}: {sum} spent or in flight > {covered}: {state:#?}");
+            }
+            for (who, sum) in committed {
+                assert!(sum <= Nano(limit), "{share:?} {who}: {sum} committed > {limit}: {state:#?}");
+            }
+            let settled: Nano = state.shares(share).settled.values().copied().sum();
+            assert_eq!(settled, state.settled, "everything is someone's");
+        }
+    }
+
     /// Everything heals: requests end, every proxy connects to the first operator and gives its grants back.
     pub fn heal(&mut self) {
         self.network.clear();
@@ -393,7 +497,7 @@ impl World {
             while !self.proxies[proxy].in_flight.is_empty() {
                 self.settle(proxy, 0, 50, true);
             }
-            self.proxies[proxy].purse.retire();
+            self.proxies[proxy].purses.values_mut().for_each(Purse::retire);
             self.connect(proxy, 0);
         }
         for _ in 0..20 {
@@ -406,7 +510,7 @@ impl World {
                 self.check();
             }
         }
-        let held: usize = self.proxies.iter().map(|p| p.purse.held()).sum();
+        let held: usize = self.proxies.iter().flat_map(|p| p.purses.values()).map(Purse::held).sum();
         assert_eq!(held, 0, "grants were not closed");
         self.now += ledger::LIFE_MS + 60_000;
         self.everywhere(0, &Event::Tick);

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use tollway_core::spend::{Nano, Window};
+use tollway_core::spend::{Nano, Subject, Window};
 
 /// What the next write does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +84,7 @@ fn ask(incarnation: &str, id: u64, min: u64) -> Event {
         id,
         min: Nano(min),
         want: Nano(min),
+        subject: Subject::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tollway_core::spend::ledger::{Adjustment, Spent, fold};
 use tollway_core::spend::purse::Spending;
-use tollway_core::spend::{Effect, Event, Figures, In, LedgerState, Nano, Out, Transition, Window, convert};
+use tollway_core::spend::{Effect, Event, Figures, In, LedgerState, Nano, Out, Subject, Transition, Window, convert};
 use tollway_core::table::{Mode, Table};
 
 /// This process is the only holder; a restart is a newer incarnation of the same one.
@@ -46,10 +46,15 @@ struct Ledger {
     failing: bool,
 }
 
+/// What a purse is told: the budget, whose shares it is about, the message.
+type Answer = (String, Subject, In);
+
 #[derive(Debug, PartialEq)]
 struct Applied {
     cap: Nano,
     observe: bool,
+    /// Of each user and of each client.
+    shares: [Option<Nano>; 2],
     adjustments: Vec<(String, Adjustment)>,
 }
 
@@ -91,13 +96,13 @@ impl Book {
     }
 
     /// One exchange: what the purses sent, and what each is answered.
-    pub fn turn(&mut self, now_ms: i64, terms: &Terms, due: Vec<(Arc<str>, Out)>) -> Vec<(String, In)> {
+    pub fn turn(&mut self, now_ms: i64, terms: &Terms, due: Vec<(Arc<str>, Out)>) -> Vec<Answer> {
         let mut events = self.settle_terms(now_ms, terms);
         let mut answers = Vec::new();
         for (budget, out) in due {
             match self.event(&budget, out) {
                 Ok((ledger, event)) => events.entry(ledger).or_default().push(event),
-                Err(answer) => answers.push((budget.to_string(), answer)),
+                Err((subject, answer)) => answers.push((budget.to_string(), subject, answer)),
             }
         }
         if now_ms - self.last_tick_ms >= TICK_MS {
@@ -138,13 +143,12 @@ impl Book {
             let Some(ledger) = self.ledgers.get(&name) else { continue };
             let observe = of.mode == Mode::Observe;
             let adjustments = terms.adjustments.get(budget).cloned().unwrap_or_default();
-            let wanted = Applied { cap: of.limit, observe, adjustments };
+            let wanted = Applied { cap: of.limit, observe, shares: [of.per_user, of.per_client], adjustments };
             if ledger.applied.as_ref() != Some(&wanted) {
-                let Applied { cap, observe, adjustments } = wanted;
+                let Applied { cap, observe, shares: [per_user, per_client], adjustments } = wanted;
                 let adjust = |(id, adjustment)| Event::Adjust { id, adjustment };
-                let changes =
-                    std::iter::once(Event::SetCap { cap, observe }).chain(adjustments.into_iter().map(adjust));
-                events.insert(name, changes.collect());
+                let terms = [Event::SetCap { cap, observe }, Event::SetShares { per_user, per_client }];
+                events.insert(name, terms.into_iter().chain(adjustments.into_iter().map(adjust)).collect());
             }
         }
         events
@@ -178,19 +182,25 @@ impl Book {
     }
 
     /// The ledger a purse's message is for, and the message as its event; or the answer when there is no such ledger.
-    fn event(&self, budget: &str, out: Out) -> Result<(String, Event), In> {
+    fn event(&self, budget: &str, out: Out) -> Result<(String, Event), (Subject, In)> {
         let incarnation = self.incarnation.clone();
         let figures = |spending: Spending| {
             let Spending { ledger, grant, spent, estimated, bound_exceeded } = spending;
             (ledger, Spent { incarnation: self.incarnation.clone(), grant, spent, estimated, bound_exceeded })
         };
         let known = |ledger: String, grant: u64, event: Event| {
-            if self.ledgers.contains_key(&ledger) { Ok((ledger, event)) } else { Err(In::Closed { ledger, grant }) }
+            if self.ledgers.contains_key(&ledger) {
+                Ok((ledger, event))
+            } else {
+                Err((Subject::default(), In::Closed { ledger, grant }))
+            }
         };
         match out {
-            Out::Ask { id, min, want } => match self.current.get(budget) {
-                Some(name) => Ok((name.clone(), Event::Ask { pod: POD.to_owned(), incarnation, id, min, want })),
-                None => Err(unavailable(incarnation, id)),
+            Out::Ask { id, min, want, subject } => match self.current.get(budget) {
+                Some(name) => {
+                    Ok((name.clone(), Event::Ask { pod: POD.to_owned(), incarnation, id, min, want, subject }))
+                }
+                None => Err((subject, unavailable(incarnation, id))),
             },
             Out::Report(spending) => {
                 let (ledger, spent) = figures(spending);
@@ -205,7 +215,7 @@ impl Book {
 
     /// Folds the events; nothing that needs the disk leaves before it is there. What cannot be written did not happen:
     /// asks are denied, closes are repeated by the purse.
-    fn apply(&mut self, now_ms: i64, name: &str, events: &[Event]) -> Vec<(String, In)> {
+    fn apply(&mut self, now_ms: i64, name: &str, events: &[Event]) -> Vec<Answer> {
         let Some(ledger) = self.ledgers.get_mut(name) else { return Vec::new() };
         let (next, Transition { persist, effects }) = fold(&ledger.record.state, now_ms, events);
         let record = Record { state: next, ..ledger.record.clone() };
@@ -216,10 +226,10 @@ impl Book {
             ledger.failing = true;
             ledger.record.state.absorb_reports(&record.state);
             let asked = events.iter().filter_map(|event| match event {
-                Event::Ask { incarnation, id, .. } => Some(unavailable(incarnation.clone(), *id)),
+                Event::Ask { incarnation, id, subject, .. } => Some((*subject, unavailable(incarnation.clone(), *id))),
                 _ => None,
             });
-            return asked.map(|denied| (ledger.record.budget.clone(), denied)).collect();
+            return asked.map(|(subject, denied)| (ledger.record.budget.clone(), subject, denied)).collect();
         }
         ledger.record = record;
         ledger.failing &= !persist;
@@ -242,7 +252,7 @@ impl Book {
     }
 
     /// What changed about the budgets of the running windows since purses were told.
-    fn states(&mut self) -> Vec<(String, In)> {
+    fn states(&mut self) -> Vec<Answer> {
         let mut answers = Vec::new();
         for (budget, name) in &self.current {
             let Some(ledger) = self.ledgers.get_mut(name) else { continue };
@@ -269,6 +279,12 @@ impl Book {
 impl Ledger {
     /// Remembers which terms the state has taken, so that they are not folded again at every turn.
     fn note(&mut self, events: &[Event]) {
+        let Some(shares) = events.iter().find_map(|event| match event {
+            Event::SetShares { per_user, per_client } => Some([*per_user, *per_client]),
+            _ => None,
+        }) else {
+            return;
+        };
         let Some((cap, observe)) = events.iter().find_map(|event| match event {
             Event::SetCap { cap, observe } => Some((*cap, *observe)),
             _ => None,
@@ -279,7 +295,7 @@ impl Ledger {
             Event::Adjust { id, adjustment } => Some((id.clone(), *adjustment)),
             _ => None,
         });
-        self.applied = Some(Applied { cap, observe, adjustments: adjustments.collect() });
+        self.applied = Some(Applied { cap, observe, shares, adjustments: adjustments.collect() });
     }
 }
 

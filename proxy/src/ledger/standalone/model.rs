@@ -2,20 +2,23 @@
 //! bill stays within the cap, and what the ledger says was spent covers it.
 
 use super::book::{Book, Terms};
-use crate::ledger::accounts::{Accounts, Verdict};
+use crate::ledger::accounts::{Accounts, Placed, Verdict, Wish};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tollway_core::spend::{Charge, Nano, Ticket};
-use tollway_core::table::{Budget, Mode, OnExhausted, Period, Table};
+use tollway_core::spend::{Charge, Nano};
+use tollway_core::table::{Budget, Table};
 
 const CAP: u64 = 1_000;
+/// Of each user; there are three.
+const SHARE: u64 = 450;
 
 #[derive(Clone, Debug)]
 enum Act {
-    Reserve(u64),
+    /// This user wants so much.
+    Reserve(usize, u64),
     /// Settles one attempt in flight at this share of its worst case, in percent; 101: in full, estimated.
     Settle(usize, u64),
     Turn,
@@ -27,7 +30,7 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        6 => (1..400_u64).prop_map(Act::Reserve),
+        6 => (0..3_usize, 1..400_u64).prop_map(|(user, worst)| Act::Reserve(user, worst)),
         6 => (any::<prop::sample::Index>(), 0..=101_u64).prop_map(|(at, percent)| Act::Settle(at.index(8), percent)),
         6 => Just(Act::Turn),
         3 => (1..70_000_i64).prop_map(Act::Wait),
@@ -37,8 +40,8 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The worst case of one attempt and its tickets.
-type InFlight = (u64, Vec<(Arc<str>, Ticket)>);
+/// The user of one attempt, its worst case and its tickets.
+type InFlight = (usize, u64, Vec<Placed>);
 
 struct World {
     dir: tempfile::TempDir,
@@ -49,23 +52,17 @@ struct World {
     now: i64,
     incarnation: u32,
     /// What providers charged, attempts that a kill cut off at their worst case included.
-    bill: u64,
+    bill: [u64; 3],
 }
 
 impl World {
     fn new() -> Self {
-        let budget = Budget {
-            limit: Nano(CAP),
-            period: Period::Once,
-            time_zone: "UTC".to_owned(),
-            mode: Mode::Enforce,
-            on_exhausted: OnExhausted::Block,
-        };
+        let budget = Budget { limit: Nano(CAP), per_user: Some(Nano(SHARE)), ..Budget::default() };
         let table = Table { budgets: [("team".to_owned(), budget)].into(), ..Table::default() };
         let terms = Terms { table: Arc::new(table), adjustments: BTreeMap::new() };
         let (dir, accounts) = (tempfile::tempdir().unwrap(), Accounts::new("0"));
         let mut world =
-            Self { dir, terms, book: None, accounts, in_flight: vec![], now: 1_000, incarnation: 0, bill: 0 };
+            Self { dir, terms, book: None, accounts, in_flight: vec![], now: 1_000, incarnation: 0, bill: [0; 3] };
         world.begin();
         world
     }
@@ -93,24 +90,32 @@ impl World {
     fn turn(&mut self) {
         let due = self.accounts.poll(self.now);
         let answers = self.book.as_mut().unwrap().turn(self.now, &self.terms, due);
-        for (budget, answer) in answers {
-            self.accounts.take(self.now, &budget, answer);
+        for (budget, subject, answer) in answers {
+            self.accounts.take(self.now, &budget, subject, answer);
         }
     }
 
     fn act(&mut self, act: &Act) {
         match *act {
-            Act::Reserve(worst) => {
-                let budgets = ["team".to_owned()];
-                let verdict = self.accounts.reserve(self.now, &budgets, &self.terms.table, Nano(worst), false, "model");
-                if let Verdict::Reserved(tickets) = verdict {
-                    self.in_flight.push((worst, tickets));
+            Act::Reserve(user, worst) => {
+                let (name, table) = (user.to_string(), Arc::clone(&self.terms.table));
+                let wish = Wish {
+                    budgets: &["team".to_owned()],
+                    table: &table,
+                    worst: Nano(worst),
+                    is_free: false,
+                    model: "model",
+                    user: Some(&name),
+                    client: None,
+                };
+                if let Verdict::Reserved(tickets) = self.accounts.reserve(self.now, &wish) {
+                    self.in_flight.push((user, worst, tickets));
                 }
             }
             Act::Settle(at, percent) if at < self.in_flight.len() => {
-                let (worst, tickets) = self.in_flight.remove(at);
+                let (user, worst, tickets) = self.in_flight.remove(at);
                 let (actual, estimated) = (worst * percent.min(100) / 100, percent > 100);
-                self.bill += actual;
+                self.bill[user] += actual;
                 let charge = Charge { actual: Nano(actual), estimated, bound_exceeded: None };
                 self.accounts.settle(self.now, tickets, &charge);
             }
@@ -121,7 +126,9 @@ impl World {
                 self.turn();
             }
             Act::Kill => {
-                self.bill += self.in_flight.drain(..).map(|(worst, _)| worst).sum::<u64>();
+                for (user, worst, _) in self.in_flight.drain(..) {
+                    self.bill[user] += worst;
+                }
                 self.book = None;
                 self.begin();
             }
@@ -142,8 +149,12 @@ impl World {
         }
     }
 
-    fn at_risk(&self) -> u64 {
-        self.bill + self.in_flight.iter().map(|(worst, _)| worst).sum::<u64>()
+    /// By user.
+    fn at_risk(&self) -> [u64; 3] {
+        self.in_flight.iter().fold(self.bill, |mut sums, (user, worst, _)| {
+            sums[*user] += worst;
+            sums
+        })
     }
 }
 
@@ -155,13 +166,16 @@ proptest! {
         let mut world = World::new();
         for act in &acts {
             world.act(act);
-            prop_assert!(world.at_risk() <= CAP, "{} at risk after {act:?}", world.at_risk());
+            let at_risk = world.at_risk();
+            prop_assert!(at_risk.iter().sum::<u64>() <= CAP, "{at_risk:?} at risk after {act:?}");
+            prop_assert!(at_risk.iter().all(|sum| *sum <= SHARE), "{at_risk:?} at risk after {act:?}");
         }
         world.act(&Act::Stop);
         world.turn();
         let figures = world.book.as_ref().unwrap().figures().remove(0).1;
         let (spent, slack) = (figures.spent.0, figures.burned.0 + figures.estimated.0);
-        prop_assert!(world.bill <= spent && spent <= CAP, "bill {} spent {spent}", world.bill);
-        prop_assert!(spent - world.bill <= slack, "bill {} spent {spent} slack {slack}", world.bill);
+        let bill: u64 = world.bill.iter().sum();
+        prop_assert!(bill <= spent && spent <= CAP, "bill {bill} spent {spent}");
+        prop_assert!(spent - bill <= slack, "bill {bill} spent {spent} slack {slack}");
     }
 }

@@ -7,20 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use tollway_core::spend::ledger::{Adjustment, DeniedReason};
 use tollway_core::spend::purse::Spending;
-use tollway_core::spend::{Figures, In, Nano, Out};
-use tollway_core::table::{Budget, Mode, OnExhausted, Period, Table};
+use tollway_core::spend::{Figures, In, Nano, Out, Subject};
+use tollway_core::table::{Budget, Period, Table};
 
 const NOON: i64 = 1_795_176_000_000;
 const DAY: i64 = 24 * 3_600_000;
 
 fn terms(limit: u64, adjustments: Vec<(String, Adjustment)>) -> Terms {
-    let budget = Budget {
-        limit: Nano(limit),
-        period: Period::Daily,
-        time_zone: "UTC".to_owned(),
-        mode: Mode::Enforce,
-        on_exhausted: OnExhausted::Block,
-    };
+    let budget = Budget { limit: Nano(limit), period: Period::Daily, ..Budget::default() };
     let budgets = [("team".to_owned(), budget)].into();
     let table = Arc::new(Table { namespace: "default".to_owned(), budgets, ..Table::default() });
     Terms { table, adjustments: BTreeMap::from([("team".to_owned(), adjustments)]) }
@@ -31,9 +25,9 @@ fn open(dir: &Path, incarnation: &str) -> Book {
 }
 
 fn ask(book: &mut Book, now: i64, terms: &Terms, id: u64, min: u64) -> In {
-    let ask = Out::Ask { id, min: Nano(min), want: Nano(min) };
+    let ask = Out::Ask { id, min: Nano(min), want: Nano(min), subject: Subject::default() };
     let answers = book.turn(now, terms, vec![(Arc::from("team"), ask)]);
-    answers.into_iter().map(|(_, message)| message).find(|m| matches!(m, In::Grant(_) | In::Denied { .. })).unwrap()
+    answers.into_iter().map(|(.., message)| message).find(|m| matches!(m, In::Grant(_) | In::Denied { .. })).unwrap()
 }
 
 fn granted(message: In) -> (String, u64) {

@@ -1,6 +1,6 @@
-//! `Aws`: a target and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
+//! `Aws`: where a request goes and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
 
-use super::endpoint::{configured, path, regional};
+use super::endpoint::{AGENT_CORE, BEDROCK, SAGEMAKER, Service, configured, path, regional};
 use super::sign::sign_request;
 use crate::chat::{ErrorKind, UpstreamError};
 use crate::surface::bedrock::Api;
@@ -60,11 +60,23 @@ pub struct Aws {
     loaded: OnceCell<Loaded>,
 }
 
+/// Where a request goes, and as whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    pub service: Service,
+    /// Absent: the proxy's own default region.
+    pub region: Option<&'a str>,
+    /// Absent: the proxy's own credentials.
+    pub role: Option<&'a str>,
+    /// Path and query, encoded.
+    pub path: &'a str,
+}
+
 #[derive(Debug)]
 struct Loaded {
     config: SdkConfig,
-    /// The address that environment or profile set for every region.
-    endpoint: Option<String>,
+    /// The addresses that environment or profile set for every region, by service.
+    endpoints: Vec<(Service, String)>,
     /// Where targets are that do not say it; asked for at the first one.
     default_region: OnceCell<Option<Region>>,
     /// A Bedrock API key, used in place of signatures.
@@ -89,31 +101,73 @@ impl Aws {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, AwsError> {
-        let loaded = self.loaded.get_or_init(|| Loaded::from_environment(target.region.clone())).await;
-        let region = match &target.region {
-            Some(region) => region.as_str(),
-            None => loaded.default_region().await.ok_or(AwsError::NoRegion)?,
-        };
         let path = path(&target.model_id, api.action(stream));
-        let uri = match &loaded.endpoint {
-            Some(endpoint) => format!("{endpoint}{path}"),
-            None => format!("{}{path}", regional(&loaded.config, region)),
+        let to = Destination {
+            service: BEDROCK,
+            region: target.region.as_deref(),
+            role: target.role_arn.as_deref(),
+            path: &path,
         };
         let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
+        let mut headers = headers;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        self.post(to, headers, body).await
+    }
+
+    /// The POST request that invokes a SageMaker endpoint with `body`, signed.
+    ///
+    /// # Errors
+    /// No region, no credentials, or nothing that can be signed.
+    pub async fn sagemaker_request(
+        &self,
+        target: &table::SageMaker,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AwsError> {
+        let json = HeaderValue::from_static("application/json");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json.clone()), (header::ACCEPT, json)]);
+        if let Some(variant) = &target.variant {
+            let variant = HeaderValue::from_str(variant).map_err(|error| AwsError::Sign(error.to_string()))?;
+            headers.insert("x-amzn-sagemaker-target-variant", variant);
+        }
+        let path = format!("/endpoints/{}/invocations", target.endpoint_name);
+        let to = Destination { service: SAGEMAKER, region: target.region.as_deref(), role: None, path: &path };
+        self.post(to, headers, body).await
+    }
+
+    /// The POST request that sends `body` with these headers, authorized.
+    ///
+    /// # Errors
+    /// No region, no credentials, or nothing that can be signed.
+    pub async fn post(
+        &self,
+        to: Destination<'_>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AwsError> {
+        let Destination { service, region, role, path } = to;
+        let loaded = self.loaded.get_or_init(|| Loaded::from_environment(region.map(str::to_owned))).await;
+        let region = match region {
+            Some(region) => region,
+            None => loaded.default_region().await.ok_or(AwsError::NoRegion)?,
+        };
+        let set = loaded.endpoints.iter().find(|(of, _)| *of == service);
+        let uri = match set {
+            Some((_, endpoint)) => format!("{endpoint}{path}"),
+            None => format!("{}{path}", regional(&loaded.config, service, region)),
+        };
         let mut request =
             Request::post(uri).body(Full::new(body.clone())).map_err(|e| AwsError::Sign(e.to_string()))?;
         *request.headers_mut() = headers;
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(accept));
-        if let (Some(bearer), None) = (&loaded.bearer, &target.role_arn) {
+        if let (Some(bearer), None) = (loaded.bearer.as_ref().filter(|_| service == BEDROCK), role) {
             request.headers_mut().insert(header::AUTHORIZATION, bearer.clone());
             return Ok(request);
         }
-        let credentials = match &target.role_arn {
+        let credentials = match role {
             None => loaded.own.get(SystemTime::now()).await?,
             Some(role) => loaded.role(role, region).await.get(SystemTime::now()).await?,
         };
-        sign_request(&mut request, &body, credentials, region, SystemTime::now())?;
+        sign_request(&mut request, &body, credentials, (service, region), SystemTime::now())?;
         Ok(request)
     }
 }
@@ -129,7 +183,8 @@ impl Loaded {
             None => said.or_default_provider(),
         };
         let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-        let endpoint = configured(&config);
+        let set = |service| configured(&config, service).map(|address| (service, address));
+        let endpoints = [BEDROCK, SAGEMAKER, AGENT_CORE].into_iter().filter_map(set).collect();
         let bearer = std::env::var("AWS_BEARER_TOKEN_BEDROCK").ok().filter(|token| !token.is_empty());
         let bearer = bearer.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let bearer = bearer.map(|mut value| {
@@ -137,7 +192,7 @@ impl Loaded {
             value
         });
         let own = Arc::new(Fresh::new(String::new(), config.credentials_provider()));
-        Self { config, endpoint, default_region: OnceCell::new(), bearer, own, roles: Mutex::default() }
+        Self { config, endpoints, default_region: OnceCell::new(), bearer, own, roles: Mutex::default() }
     }
 
     async fn default_region(&self) -> Option<&str> {

@@ -87,7 +87,7 @@ impl Embedder {
 /// # Errors
 /// Why this target is passed over.
 pub fn embed(job: &Job<'_>, target: &Bedrock, request: &Request) -> Result<Prepared, Skip> {
-    let Some(embedder) = Embedder::of(&target.model_id) else {
+    let Some(embedder) = Embedder::of(target.known_as()) else {
         let why = format!("{:?} does not run an embedding model; use /v1/chat/completions", job.peek.model);
         return Err(Skip::Inexpressible(ApiError::invalid(why).param("model")));
     };
@@ -102,7 +102,7 @@ pub fn embed(job: &Job<'_>, target: &Bedrock, request: &Request) -> Result<Prepa
 /// # Errors
 /// It does.
 pub fn chats(model: &str, target: &Bedrock) -> Result<(), Skip> {
-    if Embedder::of(&target.model_id).is_none() {
+    if Embedder::of(target.known_as()).is_none() {
         return Ok(());
     }
     let why = format!("{model:?} runs an embedding model, which gives no answers; use /v1/embeddings");

@@ -1,11 +1,28 @@
-//! Region and AWS configuration in, the address of the Bedrock runtime out; model id in, request path out.
+//! Region and AWS configuration in, the address of a runtime out; model id in, request path out.
 
 use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 use std::fmt::Write as _;
 
+/// A runtime of AWS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// As `AWS_ENDPOINT_URL_...` and profiles call it.
+    pub(super) id: &'static str,
+    /// As signatures call it.
+    pub(super) signing: &'static str,
+    /// The part of a host before and after the mark of FIPS.
+    host: (&'static str, &'static str),
+}
+
+pub const BEDROCK: Service = Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
+pub const SAGEMAKER: Service =
+    Service { id: "SageMaker Runtime", signing: "sagemaker", host: ("runtime", ".sagemaker") };
+pub const AGENT_CORE: Service =
+    Service { id: "Bedrock AgentCore", signing: "bedrock-agentcore", host: ("bedrock-agentcore", "") };
+
 /// The region's own address.
-pub(super) fn regional(config: &SdkConfig, region: &str) -> String {
+pub(super) fn regional(config: &SdkConfig, service: Service, region: &str) -> String {
     let fips = if config.use_fips() == Some(true) { "-fips" } else { "" };
     let domain = match (region.starts_with("cn-"), config.use_dual_stack() == Some(true)) {
         (false, false) => "amazonaws.com",
@@ -13,14 +30,15 @@ pub(super) fn regional(config: &SdkConfig, region: &str) -> String {
         (true, false) => "amazonaws.com.cn",
         (true, true) => "api.amazonwebservices.com.cn",
     };
-    format!("https://bedrock-runtime{fips}.{region}.{domain}")
+    let (before, after) = service.host;
+    format!("https://{before}{fips}{after}.{region}.{domain}")
 }
 
-/// The address that somebody set, without a trailing slash. `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` wins over
+/// The address that somebody set, without a trailing slash. One for the service, such as `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, wins over
 /// `AWS_ENDPOINT_URL`, and both over the same settings in the profile.
-pub(super) fn configured(config: &SdkConfig) -> Option<String> {
+pub(super) fn configured(config: &SdkConfig, service: Service) -> Option<String> {
     let key = ServiceConfigKey::builder()
-        .service_id("Bedrock Runtime")
+        .service_id(service.id)
         .env("AWS_ENDPOINT_URL")
         .profile("endpoint_url")
         .build()
@@ -33,19 +51,22 @@ pub(super) fn configured(config: &SdkConfig) -> Option<String> {
 /// The path of an operation, such as `converse`, on a model id, inference profile id or ARN.
 #[must_use]
 pub fn path(model_id: &str, action: &str) -> String {
-    let mut path = String::with_capacity(model_id.len() + 32);
-    path.push_str("/model/");
-    for byte in model_id.bytes() {
+    format!("/model/{}/{action}", segment(model_id))
+}
+
+/// Text as one segment of a path.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len() + 32);
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            path.push(char::from(byte));
+            segment.push(char::from(byte));
         } else {
             // Writing to a string cannot fail.
-            let _ = write!(path, "%{byte:02X}");
+            let _ = write!(segment, "%{byte:02X}");
         }
     }
-    path.push('/');
-    path.push_str(action);
-    path
+    segment
 }
 
 #[cfg(test)]
@@ -68,10 +89,14 @@ mod tests {
     #[test]
     fn regions_have_their_own_address() {
         let config = SdkConfig::builder().build();
-        assert_eq!(regional(&config, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
-        assert_eq!(regional(&config, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        assert_eq!(regional(&config, BEDROCK, "eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert_eq!(regional(&config, BEDROCK, "cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
         let config = SdkConfig::builder().use_fips(true).build();
-        assert_eq!(regional(&config, "us-gov-west-1"), "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com");
+        assert_eq!(
+            regional(&config, BEDROCK, "us-gov-west-1"),
+            "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com"
+        );
+        assert_eq!(regional(&config, SAGEMAKER, "us-east-1"), "https://runtime-fips.sagemaker.us-east-1.amazonaws.com");
     }
 
     /// Knows an address for the Bedrock runtime only.
@@ -87,9 +112,10 @@ mod tests {
 
     #[test]
     fn an_address_for_the_service_wins_over_one_for_all() {
-        assert_eq!(configured(&SdkConfig::builder().build()), None);
+        assert_eq!(configured(&SdkConfig::builder().build(), BEDROCK), None);
         let all = || SdkConfig::builder().endpoint_url("http://a/");
-        assert_eq!(configured(&all().build()).as_deref(), Some("http://a"));
-        assert_eq!(configured(&all().service_config(OfService).build()).as_deref(), Some("http://b"));
+        assert_eq!(configured(&all().build(), BEDROCK).as_deref(), Some("http://a"));
+        assert_eq!(configured(&all().service_config(OfService).build(), BEDROCK).as_deref(), Some("http://b"));
+        assert_eq!(configured(&all().service_config(OfService).build(), SAGEMAKER).as_deref(), Some("http://a"));
     }
 }

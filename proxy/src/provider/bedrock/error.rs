@@ -4,8 +4,8 @@ use crate::chat::{ErrorKind, UpstreamError};
 use http::HeaderMap;
 use serde::Deserialize;
 
-/// Names that Bedrock gives its errors, with kind and HTTP status.
-const KNOWN: [(&str, ErrorKind, u16); 17] = [
+/// Names that the runtimes of Bedrock, SageMaker and AgentCore give their errors, with kind and HTTP status.
+const KNOWN: [(&str, ErrorKind, u16); 24] = [
     ("ThrottlingException", ErrorKind::Throttled, 429),
     ("ModelNotReadyException", ErrorKind::NotReady, 429),
     ("ModelTimeoutException", ErrorKind::Timeout, 408),
@@ -23,6 +23,13 @@ const KNOWN: [(&str, ErrorKind, u16); 17] = [
     ("MissingAuthenticationTokenException", ErrorKind::AccessDenied, 403),
     ("IncompleteSignatureException", ErrorKind::AccessDenied, 403),
     ("ResourceNotFoundException", ErrorKind::NotFound, 404),
+    ("ModelError", ErrorKind::Model, 424),
+    ("ModelStreamError", ErrorKind::Model, 424),
+    ("ValidationError", ErrorKind::InvalidRequest, 400),
+    ("InternalFailure", ErrorKind::Internal, 500),
+    ("InternalStreamFailure", ErrorKind::Internal, 500),
+    ("ServiceUnavailable", ErrorKind::Unavailable, 503),
+    ("RuntimeClientError", ErrorKind::Model, 424),
 ];
 
 #[derive(Default, Deserialize)]
@@ -51,7 +58,8 @@ pub fn decode_error(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamEr
 }
 
 /// Reads an exception inside an event stream; its name comes with a small first letter there.
-pub(super) fn decode_exception(name: &str, payload: &[u8]) -> UpstreamError {
+#[must_use]
+pub fn decode_exception(name: &str, payload: &[u8]) -> UpstreamError {
     let Body { kind: _, message } = serde_json::from_slice(payload).unwrap_or_default();
     let known = find(bare_name(name));
     let (name, kind, status) =
@@ -59,8 +67,15 @@ pub(super) fn decode_exception(name: &str, payload: &[u8]) -> UpstreamError {
     UpstreamError { kind, status, name: name.to_owned(), message: message.unwrap_or_default() }
 }
 
-/// What is no valid answer of Converse.
-pub(super) fn malformed(what: impl Into<String>) -> UpstreamError {
+/// The transport of an event stream failed.
+#[must_use]
+pub fn transport_error(code: String, message: String) -> UpstreamError {
+    UpstreamError { kind: ErrorKind::Internal, status: 500, name: code, message }
+}
+
+/// What is no valid answer.
+#[must_use]
+pub fn malformed(what: impl Into<String>) -> UpstreamError {
     UpstreamError {
         kind: ErrorKind::Malformed,
         status: 502,

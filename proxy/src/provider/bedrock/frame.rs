@@ -11,13 +11,13 @@ const SHORTEST: usize = 16;
 
 /// Collects bytes until a frame is whole.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     buffer: BytesMut,
 }
 
 /// One frame, by what it says about itself.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub enum Frame {
     /// A step of the answer.
     Event { kind: String, payload: bytes::Bytes },
     /// The answer failed.
@@ -27,22 +27,22 @@ pub(super) enum Frame {
 }
 
 impl Frames {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
     /// Bytes of a frame that is not whole.
-    pub(super) fn has_rest(&self) -> bool {
+    pub fn has_rest(&self) -> bool {
         !self.buffer.is_empty()
     }
 
     /// The next whole frame.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, String> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, String> {
         Ok(self.next_whole()?.map(|(_, frame)| frame))
     }
 
     /// The next whole frame with its bytes; an error when the bytes are not an event stream, and then for good.
-    pub(super) fn next_whole(&mut self) -> Result<Option<(bytes::Bytes, Frame)>, String> {
+    pub fn next_whole(&mut self) -> Result<Option<(bytes::Bytes, Frame)>, String> {
         let Some(prelude) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*prelude) as usize;
         if !(SHORTEST..=LONGEST).contains(&length) {

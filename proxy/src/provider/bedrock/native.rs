@@ -1,6 +1,6 @@
 //! Clients that speak the target's own dialect: their bytes pass through, both ways, and the usage is read in passing.
 
-use super::error::{decode_exception, malformed};
+use super::error::{decode_exception, malformed, transport_error};
 use super::frame::{Frame, Frames};
 use super::response::WireUsage;
 use crate::attempt::{Job, Skip};
@@ -45,9 +45,9 @@ pub fn prepare(job: &Job<'_>, route: &Route, target: &Bedrock, output: u32) -> R
         }
         Form::Invoke(invoke) => {
             headers = invoke_headers(job.headers, target).map_err(Skip::Inexpressible)?;
-            (Api::Invoke, splice_invoke(job.body, invoke, &target.model_id, output))
+            (Api::Invoke, splice_invoke(job.body, invoke, target.known_as(), output))
         }
-        Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) | Form::Embeddings(_) => {
+        Form::ChatCompletions(_) | Form::Messages(_) | Form::Responses(_) | Form::Embeddings(_) | Form::Invocation => {
             return Err(Skip::NotHere);
         }
     };
@@ -69,14 +69,22 @@ fn invoke_headers(client: &HeaderMap, target: &Bedrock) -> Result<HeaderMap, Api
     for name in [TRACE, METADATA, GUARDRAIL, GUARDRAIL_VERSION] {
         headers.extend(client.get(&name).map(|value| (name, value.clone())));
     }
-    if let Some(guardrail) = &target.guardrail {
-        for (name, value) in [(GUARDRAIL, &guardrail.id), (GUARDRAIL_VERSION, &guardrail.version)] {
-            let value = HeaderValue::from_str(value)
-                .map_err(|_| ApiError::unsupported("guardrail", "the target's guardrail is no header text"))?;
-            headers.insert(name, value);
-        }
-    }
+    guardrail(&mut headers, target)?;
     Ok(headers)
+}
+
+/// The route's guardrail, as InvokeModel is told of it.
+///
+/// # Errors
+/// Its name is no header text.
+pub fn guardrail(headers: &mut HeaderMap, target: &Bedrock) -> Result<(), ApiError> {
+    let Some(guardrail) = &target.guardrail else { return Ok(()) };
+    for (name, value) in [(GUARDRAIL, &guardrail.id), (GUARDRAIL_VERSION, &guardrail.version)] {
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| ApiError::unsupported("guardrail", "the target's guardrail is no header text"))?;
+        headers.insert(name, value);
+    }
+    Ok(())
 }
 
 /// The usage of a complete answer, as far as it says any.
@@ -113,7 +121,8 @@ fn said_in(usage: &Value) -> Option<Usage> {
 }
 
 /// What the service itself counted.
-fn counted(headers: &HeaderMap) -> Option<Usage> {
+#[must_use]
+pub fn counted(headers: &HeaderMap) -> Option<Usage> {
     let count = |what: &str| {
         let value = headers.get(format!("x-amzn-bedrock-{what}-token-count"))?;
         value.to_str().ok()?.trim().parse::<u64>().ok()
@@ -184,8 +193,7 @@ impl Passed {
                     self.failed = Some(decode_exception(&kind, &payload));
                 }
                 Ok(Some((_, Frame::Error { code, message }))) => {
-                    let (kind, status) = (ErrorKind::Internal, 500);
-                    self.failed = Some(UpstreamError { kind, status, name: code, message });
+                    self.failed = Some(transport_error(code, message));
                 }
                 Err(what) => self.failed = Some(malformed(what)),
             }
@@ -293,4 +301,24 @@ fn chunk(payload: &[u8]) -> Option<Said> {
         said.metrics = serde_json::from_slice::<Last>(&json).ok().map(|last| last.metrics);
     }
     Some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tier_of_the_cache_is_read_in_the_words_of_each_api() {
+        let expected = Usage { input: 5, output: 7, cache_read: 11, cache_write: 13, cache_write_1h: 17 };
+        let converse = br#"{"usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 53, "cacheReadInputTokens": 11,
+            "cacheWriteInputTokens": 30, "cacheDetails": [{"ttl": "5m", "inputTokens": 13}, {"ttl": "1h", "inputTokens": 17}]}}"#;
+        assert_eq!(usage_of(Api::Converse, &HeaderMap::new(), converse), Some(expected));
+        let claude = br#"{"usage": {"input_tokens": 5, "output_tokens": 7, "cache_read_input_tokens": 11, "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 13, "ephemeral_1h_input_tokens": 17}}}"#;
+        assert_eq!(usage_of(Api::Invoke, &HeaderMap::new(), claude), Some(expected));
+        let nova = br#"{"usage": {"inputTokens": 5, "outputTokens": 7, "cacheReadInputTokenCount": 11, "cacheWriteInputTokenCount": 30}}"#;
+        let without_ages = Usage { cache_write: 30, cache_write_1h: 0, ..expected };
+        assert_eq!(usage_of(Api::Invoke, &HeaderMap::new(), nova), Some(without_ages));
+        assert_eq!(usage_of(Api::Converse, &HeaderMap::new(), b"{}"), None, "no statement is no usage");
+    }
 }

@@ -38,7 +38,7 @@ pub fn build(
     if request.n > 1 {
         return Err(ApiError::unsupported("n", "n: this model gives one completion a request; leave it out"));
     }
-    let family = Family::of(&target.model_id);
+    let family = Family::of(target.known_as());
     let mut names = ToolNames::default();
     // The client's own tools first, so that they keep their names whatever the conversation mentions.
     for tool in &request.tools {

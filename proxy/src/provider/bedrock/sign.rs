@@ -1,6 +1,7 @@
 //! A POST request without authorization in, the same request signed with SigV4 out.
 
 use super::credentials::AwsError;
+use super::endpoint::Service;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
@@ -9,13 +10,13 @@ use http::Request;
 use http_body_util::Full;
 use std::time::SystemTime;
 
-/// Signs for the Bedrock service. The default settings encode the path a second time for the canonical request, which
-/// is what Bedrock verifies.
+/// Signs for a service. The default settings encode the path a second time for the canonical request, which is what every service but S3
+/// verifies.
 pub(super) fn sign_request(
     request: &mut Request<Full<Bytes>>,
     body: &[u8],
     credentials: Credentials,
-    region: &str,
+    (service, region): (Service, &str),
     now: SystemTime,
 ) -> Result<(), AwsError> {
     let failed = |e: &dyn std::error::Error| AwsError::Sign(e.to_string());
@@ -23,7 +24,7 @@ pub(super) fn sign_request(
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("bedrock")
+        .name(service.signing)
         .time(now)
         .settings(SigningSettings::default())
         .build()

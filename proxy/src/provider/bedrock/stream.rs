@@ -85,7 +85,7 @@ impl Decoder {
         }
         self.frames.push(bytes);
         loop {
-            let step = match self.frames.next() {
+            let step = match self.frames.next_frame() {
                 Ok(None) => break,
                 Ok(Some(Frame::Event { kind, payload })) => self.event(&kind, &payload, &mut out),
                 Ok(Some(Frame::Exception { kind, payload })) => Err(decode_exception(&kind, &payload)),

@@ -28,7 +28,7 @@ fn the_signature_is_the_one_that_bedrock_computes() {
         .body(Full::new(body.clone()))
         .unwrap();
     let credentials = Credentials::new("AKID", "SECRET", Some("TOKEN".to_owned()), None, "test");
-    sign_request(&mut request, &body, credentials, "us-east-1", at(1_700_000_000)).unwrap();
+    sign_request(&mut request, &body, credentials, (BEDROCK, "us-east-1"), at(1_700_000_000)).unwrap();
     // Made with HMAC by hand from SigV4's own description: the path of the canonical request is encoded twice.
     let signature = "5ed13e127fcffdd55f24461990b696aff376b6a4a81aa6af3c67fc241830e608";
     assert_eq!(

@@ -47,6 +47,28 @@ async fn the_models_are_the_names_clients_may_send() {
 }
 
 #[tokio::test]
+async fn one_model_is_shown_by_its_name_and_no_other_is() {
+    let mut table = table(assistant(vec![("pretend", simulated("x"))]));
+    table.models.insert("team/large v1:0".to_owned(), "assistant".to_owned());
+    table.models.insert("*".to_owned(), "assistant".to_owned());
+    let proxy = Running::start(table).await;
+    let get = |path: &'static str| proxy.send(proxy.request("GET", path, ""));
+    for path in ["/v1/models/team%2Flarge%20v1%3A0", "/v1/models/team/large%20v1:0"] {
+        let answer = get(path).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["id"]),
+            (200, &serde_json::json!("team/large v1:0")),
+            "{path}"
+        );
+    }
+    for path in ["/v1/models/*", "/v1/models/other", "/v1/models/team%2"] {
+        let answer = get(path).await;
+        assert_eq!(answer.status.as_u16(), 404, "{path}: {}", answer.text());
+    }
+    assert_eq!(get("/v1/models/other").await.code(), "model_not_found");
+}
+
+#[tokio::test]
 async fn without_a_table_nothing_is_ready() {
     let proxy = Running::start_with(None, Secrets::default(), Options::default()).await;
     let answer = proxy.ask().await;

@@ -7,7 +7,7 @@ use tollway_core::table::Cache;
 async fn caching(acts: Vec<Act>) -> (Running, Upstream) {
     let upstream = Upstream::start(acts).await;
     let mut route = assistant(vec![("first", priced(openai(&upstream)))]);
-    route.cache = Some(Cache { ttl_ms: 3_600_000 });
+    route.cache = Some(Cache { ttl_ms: 3_600_000, shared: None });
     route.budgets = vec!["team".to_owned()];
     let mut table = table(route);
     table.budgets.insert("team".to_owned(), budget(100));

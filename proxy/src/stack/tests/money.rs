@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::{budget, priced, stream};
 use crate::ledger::BudgetView;
-use tollway_core::spend::Nano;
+use tollway_core::spend::{Long, Nano};
 
 /// A proxy whose one route is bound by a budget of `dollars`.
 async fn bound(dollars: u64, targets: Vec<(&str, Target)>) -> Running {
@@ -35,6 +35,24 @@ async fn a_complete_answer_costs_what_it_used() {
     let streamed = INPUT + 2 * 20_000;
     let view = settled(&proxy, |view| view.spent == Nano(plain + streamed)).await;
     assert_eq!(view.estimated, Nano::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_that_are_priced_apart_and_long_inputs_are_charged_as_such() {
+    let upstream = Upstream::start(vec![ok()]).await;
+    let mut target = priced(openai(&upstream));
+    if let Some(price) = target.price.as_mut() {
+        price.per_image = Nano(3_000_000);
+        price.long = Some(Long::new(9, &price.map(|n| n.plus(n))));
+    }
+    let proxy = bound(100, vec![("first", target)]).await;
+    let image = r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}"#;
+    let body = format!(r#"{{"model":"assistant","messages":[{{"role":"user","content":[{image},{image}]}}]}}"#);
+    let answer = proxy.send(proxy.request("POST", "/v1/chat/completions", body)).await;
+    // Ten tokens in are more than nine: they and the five out at twice the price, and two images on top.
+    let cost = 2 * (INPUT + 5 * 20_000) + 2 * 3_000_000;
+    assert_eq!(answer.header("x-tollway-cost-usd"), Nano(cost).to_string(), "{}", answer.text());
+    settled(&proxy, |view| view.spent == Nano(cost)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

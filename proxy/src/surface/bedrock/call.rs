@@ -40,7 +40,9 @@ pub fn call(path: &str) -> Option<Call> {
     Some(Call { api, stream, model })
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// A part of a path without its percent encoding; `None`: it is none.
+#[must_use]
+pub fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -29,7 +29,7 @@ pub fn splice(body: &Bytes, spans: &Spans, change: &Splice<'_>) -> Result<Bytes,
     };
     let inference = Object::read(object(&spans.inference), "inferenceConfig")?;
     let additional = Object::read(object(&spans.additional), "additionalModelRequestFields")?;
-    let (defaults, family) = (change.defaults, Family::of(&change.target.model_id));
+    let (defaults, family) = (change.defaults, Family::of(change.target.known_as()));
     let mut edits = Edits::default();
     let wanted = inference_changes(&inference, &additional, change, family);
     if !wanted.is_empty() {

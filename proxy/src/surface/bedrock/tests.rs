@@ -15,7 +15,7 @@ const CONVERSE: &str = "/model/us.amazon.nova-pro-v1%3A0/converse";
 
 fn target(model_id: &str, guardrail: bool) -> Bedrock {
     let guardrail = guardrail.then(|| Guardrail { id: "gr".to_owned(), version: "1".to_owned() });
-    Bedrock { model_id: model_id.to_owned(), region: None, role_arn: None, guardrail }
+    Bedrock { model_id: model_id.to_owned(), base_model: None, region: None, role_arn: None, guardrail }
 }
 
 fn converse(body: &str, defaults: &Defaults, target: &Bedrock) -> Result<String, ApiError> {

@@ -304,3 +304,12 @@ fn a_usage_without_counts_is_no_usage() {
     let tokens = usage.unwrap().tokens;
     assert_eq!((tokens.input, tokens.cache_read, tokens.output), (0, 3, 4));
 }
+
+#[test]
+fn reasoning_is_output_and_counted_once() {
+    let usage = usage_of(
+        br#"{"usage":{"prompt_tokens":3,"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7}}}"#,
+    )
+    .unwrap();
+    assert_eq!((usage.tokens.output, usage.reasoning, usage.tokens.tokens()), (9, 7, 12));
+}

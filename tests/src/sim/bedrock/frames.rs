@@ -7,14 +7,18 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 fn frame(kind: &'static str, name_header: &'static str, name: &str, payload: &Value) -> Bytes {
+    framed(kind, name_header, name, "application/json", payload.to_string().into_bytes())
+}
+
+fn framed(kind: &'static str, name_header: &'static str, name: &str, content_type: &str, payload: Vec<u8>) -> Bytes {
     let text = |text: &str| HeaderValue::String(text.to_owned().into());
     let message = Message::new_from_parts(
         vec![
             Header::new(name_header, text(name)),
-            Header::new(":content-type", text("application/json")),
+            Header::new(":content-type", text(content_type)),
             Header::new(":message-type", text(kind)),
         ],
-        payload.to_string(),
+        payload,
     );
     let mut bytes = Vec::with_capacity(256);
     write_message_to(&message, &mut bytes).expect("three short headers fit a frame");
@@ -37,6 +41,18 @@ pub fn exception(which: Exception) -> Bytes {
         payload["originalMessage"] = json!("the model stopped");
     }
     frame("exception", ":exception-type", &member(name), &payload)
+}
+
+/// A part of a SageMaker container's own bytes.
+#[must_use]
+pub fn part(bytes: &[u8]) -> Bytes {
+    framed("event", ":event-type", "PayloadPart", "application/octet-stream", bytes.to_vec())
+}
+
+/// An exception by a name that only one service has.
+#[must_use]
+pub fn exception_named(name: &str, payload: &Value) -> Bytes {
+    frame("exception", ":exception-type", name, payload)
 }
 
 /// The name of a shape as a member: its first letter small.

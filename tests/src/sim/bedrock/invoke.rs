@@ -16,6 +16,7 @@ pub(super) enum Family {
     Claude,
     Nova,
     Titan,
+    Jurassic,
     Llama,
     Mistral,
 }
@@ -26,6 +27,7 @@ impl Family {
             ("anthropic.", Self::Claude),
             ("amazon.nova", Self::Nova),
             ("amazon.titan-text", Self::Titan),
+            ("ai21.j2-", Self::Jurassic),
             ("meta.llama", Self::Llama),
             ("mistral.", Self::Mistral),
         ];
@@ -38,6 +40,7 @@ impl Family {
             Self::Claude => ("/messages", "/max_tokens"),
             Self::Nova => ("/messages", "/inferenceConfig/maxTokens"),
             Self::Titan => ("/inputText", "/textGenerationConfig/maxTokenCount"),
+            Self::Jurassic => ("/prompt", "/maxTokens"),
             Self::Llama => ("/prompt", "/max_gen_len"),
             Self::Mistral => ("/prompt", "/max_tokens"),
         }
@@ -145,6 +148,13 @@ fn whole(family: Family, text: &str, reason: &str, usage: &Usage) -> Value {
         Family::Llama => json!({
             "generation": text, "prompt_token_count": usage.input, "generation_token_count": usage.output, "stop_reason": "stop",
         }),
+        Family::Jurassic => json!({
+            "id": 1234, "prompt": {"text": "", "tokens": vec![json!({}); usize::try_from(usage.input).unwrap_or(0)]},
+            "completions": [{
+                "data": {"text": text, "tokens": vec![json!({}); usize::try_from(usage.output).unwrap_or(0)]},
+                "finishReason": {"reason": "endoftext"},
+            }],
+        }),
         Family::Mistral => json!({ "outputs": [{"text": text, "stop_reason": "stop"}] }),
     }
 }
@@ -156,7 +166,7 @@ fn opening(family: Family, usage: &Usage) -> Vec<Value> {
             json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         ],
         Family::Nova => vec![json!({"messageStart": {"role": "assistant"}})],
-        Family::Titan | Family::Llama | Family::Mistral => Vec::new(),
+        Family::Titan | Family::Jurassic | Family::Llama | Family::Mistral => Vec::new(),
     }
 }
 
@@ -168,7 +178,7 @@ fn part(family: Family, text: &str) -> Value {
         Family::Nova => json!({"contentBlockDelta": {"delta": {"text": text}, "contentBlockIndex": 0}}),
         Family::Titan => json!({"outputText": text, "index": 0, "completionReason": null}),
         Family::Llama => json!({"generation": text, "stop_reason": null}),
-        Family::Mistral => json!({"outputs": [{"text": text, "stop_reason": null}]}),
+        Family::Jurassic | Family::Mistral => json!({"outputs": [{"text": text, "stop_reason": null}]}),
     }
 }
 
@@ -185,6 +195,6 @@ fn closing(family: Family, reason: &str, usage: &Usage) -> Vec<Value> {
         ],
         Family::Titan => vec![json!({"outputText": "", "index": 0, "completionReason": "FINISH"})],
         Family::Llama => vec![json!({"generation": "", "stop_reason": "stop"})],
-        Family::Mistral => vec![json!({"outputs": [{"text": "", "stop_reason": "stop"}]})],
+        Family::Jurassic | Family::Mistral => vec![json!({"outputs": [{"text": "", "stop_reason": "stop"}]})],
     }
 }

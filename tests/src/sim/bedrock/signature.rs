@@ -44,6 +44,8 @@ impl Credential {
 pub(in crate::sim) struct Known<'a> {
     pub credentials: &'a [Credential],
     pub bearer: &'a [String],
+    /// The service that signatures must be for.
+    pub service: &'static str,
 }
 
 /// A refusal: the error's type and its message. All are 403.
@@ -181,8 +183,8 @@ pub(in crate::sim) fn verify(
     if signed_at > now + max_skew {
         return Err(invalid(format!("Signature not yet current: {stamp} is still in the future.")));
     }
-    if claim.service != "bedrock" {
-        return Err(invalid("Credential should be scoped to correct service: 'bedrock'.".to_owned()));
+    if claim.service != known.service {
+        return Err(invalid(format!("Credential should be scoped to correct service: '{}'.", known.service)));
     }
     if !stamp.starts_with(claim.date) || claim.date.len() != 8 {
         return Err(invalid(format!(

@@ -5,8 +5,8 @@ use crate::sim::generate::{Prompt, tokens};
 use serde_json::Value;
 
 /// A request, read.
-pub(super) struct Asked {
-    pub prompt: Prompt,
+pub(in crate::sim) struct Asked {
+    pub(in crate::sim) prompt: Prompt,
     pub stream: bool,
     pub include_usage: bool,
     pub choices: u64,
@@ -34,7 +34,7 @@ fn flag(value: &Value, name: &str) -> Result<bool, String> {
     }
 }
 
-pub(super) fn read(model: &Model, request: &Value) -> Result<Asked, String> {
+pub(in crate::sim) fn read(model: &Model, request: &Value) -> Result<Asked, String> {
     let messages = list(&request["messages"]);
     if messages.is_empty() {
         return Err("messages must be a list with at least one message.".to_owned());

@@ -47,7 +47,7 @@ fn with_token() -> Credential {
 }
 
 fn check(credential: &Credential, parts: &Parts, body: &[u8]) -> Result<String, &'static str> {
-    let known = Known { credentials: std::slice::from_ref(credential), bearer: &["key".to_owned()] };
+    let known = Known { credentials: std::slice::from_ref(credential), bearer: &["key".to_owned()], service: "bedrock" };
     verify(&known, parts, body, now(), Duration::from_secs(300)).map_err(|denied| denied.name)
 }
 

@@ -1,0 +1,109 @@
+//! What the proxy keeps of one embedding endpoint between requests: its queue, its sources' circuits, its counts; and the handle of a request that waits.
+
+use super::queue::{Call, Done, Item, Queue};
+use super::tab::Tab;
+use crate::metrics::RouteMeter;
+use crate::targets::TargetState;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::Instant;
+use tollway_core::table::Embedding;
+use tollway_core::wire;
+
+/// One embedding endpoint of the table in force.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub name: String,
+    pub config: Embedding,
+    /// Digest of everything that makes its vectors what they are.
+    pub fingerprint: String,
+    pub meter: Arc<RouteMeter>,
+    /// In the order of the configuration's sources.
+    pub sources: Vec<Arc<TargetState>>,
+    queue: Mutex<Queue>,
+    /// When somebody will look at the queue next.
+    alarm: Mutex<Option<Instant>>,
+    calls: AtomicU64,
+}
+
+impl Endpoint {
+    #[must_use]
+    pub fn new(name: &str, config: &Embedding, meter: Arc<RouteMeter>, sources: Vec<Arc<TargetState>>) -> Self {
+        Self {
+            name: name.to_owned(),
+            fingerprint: fingerprint(name, config),
+            config: config.clone(),
+            meter,
+            sources,
+            queue: Mutex::new(Queue::new(config.batching)),
+            alarm: Mutex::default(),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    pub fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an alarm must be set for `at`: none rings before.
+    pub fn arm(&self, at: Instant) -> bool {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        let sooner = alarm.is_none_or(|held| at < held);
+        if sooner {
+            *alarm = Some(at);
+        }
+        sooner
+    }
+
+    /// The alarm of `at` rang.
+    pub fn rang(&self, at: Instant) {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        if *alarm == Some(at) {
+            *alarm = None;
+        }
+    }
+
+    /// A request's texts begin to wait.
+    #[must_use]
+    pub fn enqueue(self: &Arc<Self>, tab: Arc<Tab>, items: VecDeque<Item>, ends: Instant) -> Pending {
+        let id = self.calls.fetch_add(1, Relaxed);
+        let (answers, receiver) = mpsc::unbounded_channel();
+        self.queue().push(Arc::new(Call { id, tab, answers, ends }), items, Instant::now());
+        Pending { endpoint: Arc::clone(self), id, receiver }
+    }
+}
+
+/// A request whose texts wait or are on their way. Dropped, it takes those that wait along.
+#[derive(Debug)]
+pub struct Pending {
+    endpoint: Arc<Endpoint>,
+    id: u64,
+    receiver: UnboundedReceiver<Done>,
+}
+
+impl Pending {
+    /// The next word of a batch; none when no batch is left that could say anything.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Done>> {
+        self.receiver.poll_recv(cx)
+    }
+
+    /// The same.
+    pub async fn next(&mut self) -> Option<Done> {
+        self.receiver.recv().await
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.endpoint.queue().forget(self.id);
+    }
+}
+
+fn fingerprint(name: &str, config: &Embedding) -> String {
+    let Embedding { model, dimensions, normalize, pooling, max_tokens, preprocess, sources, .. } = config;
+    let made_by = (name, model, dimensions, normalize, pooling, max_tokens, preprocess, sources);
+    wire::digest(&serde_json::to_vec(&made_by).unwrap_or_default())
+}
