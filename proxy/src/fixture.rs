@@ -119,13 +119,3 @@ pub fn embedding(upstreams: &[&str]) -> Embedding {
         budgets: vec![],
     }
 }
-
-/// A table that serves an endpoint as `vectors`.
-pub fn embeds(endpoint: Embedding) -> Table {
-    Table {
-        namespace: "team".to_owned(),
-        models: BTreeMap::from([(endpoint.model.clone(), Embedding::place("vectors"))]),
-        embeddings: BTreeMap::from([("vectors".to_owned(), endpoint)]),
-        ..Table::default()
-    }
-}

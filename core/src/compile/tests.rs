@@ -347,7 +347,7 @@ fn a_name_that_a_route_has_is_not_an_endpoints_too() {
 
 #[test]
 fn an_endpoint_of_a_later_version_is_named_and_its_model_is_not_another_routes() {
-    let (table, _) = compiled(&[endpoint("e", "bge"), route("r", "*")]);
+    let (table, _) = compiled(&[endpoint("e", "bge"), route("r", "'*'")]);
     let encoded = crate::wire::encode(&table);
     let decoded = crate::wire::decode(&encoded.bytes, &encoded.digest, &[]).unwrap();
     assert!(decoded.unserved["EmbeddingEndpoint/e"].contains("embeddings"), "{:?}", decoded.unserved);

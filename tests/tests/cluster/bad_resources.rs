@@ -1,7 +1,7 @@
 //! Resources with mistakes: each says all that is wrong with it, keeps its last good version in force and costs no other anything.
 
 use tollway_tests::cluster::Cluster;
-use tollway_tests::manifests::{budget, secret, split_route};
+use tollway_tests::manifests::{secret, split_route};
 use tollway_tests::process::Operator;
 use tollway_tests::wait;
 
@@ -73,22 +73,25 @@ async fn a_target_is_off_while_its_secret_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_supported_yet_is_not_served_in_silence() {
+async fn what_is_not_acted_on_yet_is_named() {
     let cluster = Cluster::shared().await;
     let namespace = cluster.namespace("unsupported").await;
     let _operator = Operator::start(cluster, &namespace).await;
-    cluster.apply_text(&namespace, &budget("team", "5.00", "awsBudget: {accountId: \"123456789012\", name: team}"));
-    wait::until("Accepted=False/NotSupported", async || {
+    let endpoint = "---\napiVersion: tollway.dev/v1alpha1\nkind: EmbeddingEndpoint\nmetadata: {name: vectors}\nspec:\n  model: bge\n  \
+                    dimensions: 2\n  sagemaker: {endpointName: e, payload: TEI}\n  autoscaling: {minInstances: 1, maxInstances: 2, target: \
+                    {metric: Utilization, value: 70}}\n";
+    cluster.apply_text(&namespace, endpoint);
+    wait::until("Supported=False", async || {
         let seen = cluster.kubectl([
             "get",
-            "costbudget",
-            "team",
+            "embeddingendpoint",
+            "vectors",
             "-n",
             &namespace,
             "-o",
-            "jsonpath={.status.conditions[?(@.type==\"Accepted\")].status}/{.status.conditions[?(@.type==\"Accepted\")].reason}: {.status.conditions[?(@.type==\"Accepted\")].message}",
+            "jsonpath={.status.conditions[?(@.type==\"Supported\")].status}: {.status.conditions[?(@.type==\"Supported\")].message}",
         ]);
-        (seen.starts_with("False/NotSupported") && seen.contains("awsBudget")).then_some(())
+        (seen.starts_with("False") && seen.contains("spec.autoscaling")).then_some(())
     })
     .await;
 }
