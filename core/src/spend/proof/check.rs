@@ -6,7 +6,7 @@ use super::setups::{all, named};
 use std::io::Write;
 
 /// Steps of one world that `make test` has the time for.
-const QUICK: usize = 20_000;
+const QUICK: usize = 6_000;
 /// Steps of one world under `make prove`.
 const FULL: usize = 1_500_000;
 /// Steps within which every mistake is caught; the slowest one needs about a hundred thousand.
