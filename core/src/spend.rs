@@ -25,4 +25,6 @@ pub use subject::{Share, Subject, Who};
 pub use window::Window;
 
 #[cfg(test)]
+mod proof;
+#[cfg(test)]
 mod tests;

@@ -137,7 +137,7 @@ pub struct Spent {
 }
 
 /// A grant as a connecting proxy shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ShownGrant {
     /// The grant.
     pub grant: u64,
@@ -152,7 +152,7 @@ pub struct ShownGrant {
 }
 
 /// Why an ask is not granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeniedReason {
     /// Would not fit even if everything open came back unspent.
     Exhausted,

@@ -37,7 +37,7 @@ const LIFE_MARGIN_MS: i64 = 15 * 60_000;
 pub const WAIT_MS: i64 = 2_000;
 
 /// One proxy's holdings of one budget.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Purse {
     incarnation: String,
     /// Whose shares it is for.
@@ -62,6 +62,7 @@ pub struct Purse {
 /// A reservation: what one attempt may cost at most, set aside. To be given back to the purse it came from.
 #[must_use = "an attempt that is never settled stays reserved"]
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone, PartialOrd, Ord, Hash))]
 pub struct Ticket {
     handle: u64,
     amount: Nano,
@@ -234,10 +235,10 @@ impl Purse {
         self.told(now_ms).is_some_and(|s| s.exhausted)
     }
 
-    /// The ledger that a reservation is charged to.
+    /// The ledger and the grant that a reservation is charged to.
     #[cfg(test)]
-    pub(super) fn ledger_of(&self, ticket: &Ticket) -> Option<&str> {
-        self.held.iter().find(|h| h.handle == ticket.handle).map(Held::ledger)
+    pub(super) fn source_of(&self, ticket: &Ticket) -> Option<(&str, u64)> {
+        self.held.iter().find(|h| h.handle == ticket.handle).map(Held::source)
     }
 
     /// What the operator last said of the window that is running.

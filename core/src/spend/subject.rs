@@ -25,7 +25,7 @@ pub struct Subject {
 pub struct Who(u64);
 
 /// Kinds of shares inside a budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Share {
     /// Of each user.
     User,

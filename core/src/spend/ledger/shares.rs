@@ -31,7 +31,7 @@ pub const MOST_OPEN: usize = 1_000;
 const MAKE_ROOM: usize = 32;
 
 /// What everyone of one kind may spend of a window, and what each has spent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shares {
     /// The limit of each; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ const UNAVAILABLE_MS: i64 = 500;
 const FIRST_REQUESTS: u64 = 8;
 
 /// The ask, what waits for it, and what is known of denials.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Asking {
     /// Grants accepted so far; the next ask has the next number.
     answered: u64,
@@ -42,7 +42,7 @@ pub(super) struct Asking {
 }
 
 /// Requests that no held grant carries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Waiting {
     /// The smallest is asked for, so that one too large holds up no other.
     smallest: Nano,

@@ -5,7 +5,7 @@ use super::{Charge, Granted, IDLE_MS, LIFE_MARGIN_MS, Out, REPEAT_MS, Spending, 
 use std::collections::BTreeSet;
 
 /// A grant that was accepted and is not known to be closed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Held {
     pub(super) handle: u64,
     ledger: String,
@@ -71,8 +71,8 @@ impl Held {
     }
 
     #[cfg(test)]
-    pub(super) fn ledger(&self) -> &str {
-        &self.ledger
+    pub(super) fn source(&self) -> (&str, u64) {
+        (&self.ledger, self.grant)
     }
 
     /// What was spent before there was a grant to spend it from, and the models that no other grant reports.

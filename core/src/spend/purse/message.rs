@@ -4,7 +4,7 @@ use super::super::{ledger::DeniedReason, nano::Nano, subject::Subject};
 use std::collections::BTreeSet;
 
 /// A message of the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum In {
     /// An ask is granted.
     Grant(Granted),
@@ -38,7 +38,7 @@ pub enum In {
 }
 
 /// A grant as it arrives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Granted {
     /// Uid of the ledger that made it.
     pub ledger: String,
@@ -57,7 +57,7 @@ pub struct Granted {
 }
 
 /// Where a budget stands, as the operator tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State {
     /// What may be spent in the window.
     pub limit: Nano,
@@ -87,7 +87,7 @@ impl State {
 }
 
 /// A message to the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Out {
     /// Ask for a grant.
     Ask {
@@ -107,7 +107,7 @@ pub enum Out {
 }
 
 /// Cumulative figures of one grant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spending {
     /// Uid of the ledger that made it.
     pub ledger: String,

@@ -6,7 +6,7 @@ use super::super::nano::Nano;
 const BUCKET_MS: i64 = 10_000;
 
 /// How fast a purse burns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Rate {
     nano_per_second: u64,
     bucket: Nano,

@@ -212,7 +212,7 @@ impl World {
         let (now, p) = (self.now, &mut self.proxies[proxy]);
         let purse = p.purses.get_mut(&subject).unwrap();
         if let Reserve::Reserved(ticket) = purse.reserve(now + p.skew, worst, "model") {
-            let window = purse.ledger_of(&ticket).unwrap().parse().unwrap();
+            let window = purse.source_of(&ticket).unwrap().0.parse().unwrap();
             p.in_flight.push(InFlight { subject, ticket, window });
             self.admitted += 1;
         }
