@@ -24,9 +24,15 @@ fn say(line: &str) {
 
 fn describe(outcome: &Outcome) -> String {
     let Outcome { search, states, steps, depth, took, complete, .. } = outcome;
-    let reach = if *complete { "every interleaving".to_owned() } else { format!("breadth first down to depth {depth}") };
+    let reach =
+        if *complete { "every interleaving".to_owned() } else { format!("breadth first down to depth {depth}") };
     let setup = &search.setup;
-    format!("{:15} {states} states, {steps} steps, {:.0} s, {reach}\n    {}", setup.name, took.as_secs_f64(), setup.about)
+    format!(
+        "{:15} {states} states, {steps} steps, {:.0} s, {reach}\n    {}",
+        setup.name,
+        took.as_secs_f64(),
+        setup.about
+    )
 }
 
 #[test]

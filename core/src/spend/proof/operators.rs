@@ -5,10 +5,10 @@ use super::mistakes::Mistake;
 use super::network::{Message, Part};
 use super::search::Search;
 use super::world::{Copy, World};
+use crate::control::{ledger_down, ledger_up};
 use crate::spend::ledger::{self, Effect, Event, LedgerState, Spent, Transition};
 use crate::spend::purse::Out;
 use crate::spend::{Nano, convert};
-use crate::control::{ledger_down, ledger_up};
 
 /// What becomes of the write that a message leads to. That effects never leave since the operator died is not among these: it is the same as
 /// a write, a crash, and messages that never arrive.
@@ -74,9 +74,7 @@ impl Search {
             world.book_of(uid).filter(|b| world.books[*b].store.is_some() && world.books[*b].uid() == uid)
         };
         Some(match convert::up(&name, out.clone()).message? {
-            ledger_up::Message::Ask(ask) => {
-                (self.current(world, op, budget), convert::ask(pod, incarnation, &ask))
-            }
+            ledger_up::Message::Ask(ask) => (self.current(world, op, budget), convert::ask(pod, incarnation, &ask)),
             ledger_up::Message::Report(report) => {
                 let book = match self.wrong(Mistake::WindowForgotten) {
                     true => self.current(world, op, budget),

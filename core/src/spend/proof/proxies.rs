@@ -138,7 +138,12 @@ impl Search {
         let account = &mut p.purses[*budget];
         let before = account.held.clone();
         let wake = account.change(|purse| purse.take(now, message));
-        let taken: Vec<_> = account.held.iter().filter(|(u, g)| !before.iter().any(|(v, h)| u == v && g.grant == h.grant)).cloned().collect();
+        let taken: Vec<_> = account
+            .held
+            .iter()
+            .filter(|(u, g)| !before.iter().any(|(v, h)| u == v && g.grant == h.grant))
+            .cloned()
+            .collect();
         if account.held.len() >= MAX_OPEN {
             self.marks.reach(Mark::Crowded);
         }
@@ -147,7 +152,8 @@ impl Search {
         }
         let incarnation = p.incarnation();
         // A grant that a lost record had made, and that arrives late: not heard of yet.
-        let on_record = |(uid, shown): &(String, ShownGrant)| recorded(world, &incarnation, uid, shown).is_some_and(|open| open);
+        let on_record =
+            |(uid, shown): &(String, ShownGrant)| recorded(world, &incarnation, uid, shown).is_some_and(|open| open);
         if !taken.iter().all(on_record) {
             world.proxies[proxy].heard = false;
         }

@@ -23,7 +23,8 @@ pub(super) struct Outcome {
 pub(super) fn run(setup: Setup, most: usize) -> Outcome {
     let search = Search::new(setup);
     let began = Instant::now();
-    let checker = search.clone().checker().target_state_count(most).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker =
+        search.clone().checker().target_state_count(most).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let caught = search.caught.get().map(|rule| {
         let path = checker.discoveries().into_values().next().unwrap();
         (*rule, words::story(&search, path))

@@ -1,10 +1,10 @@
 //! What must hold in every state and at every write: the invariants of the design, judged by what an observer saw and not by what the code says.
 
-use super::search::Search;
 use super::marks::Mark;
+use super::search::Search;
 use super::world::{Book, Proxy, Seen, World, shown_spent};
-use crate::spend::ledger::{LedgerState, ShownGrant};
 use crate::spend::Nano;
+use crate::spend::ledger::{LedgerState, ShownGrant};
 use std::collections::BTreeSet;
 
 pub(super) const COVERED: &str = "spent + in flight <= settled + sum(open)";
@@ -51,7 +51,8 @@ fn explained(world: &World) -> bool {
         figures.spent.0 <= book.seen.spent + figures.burned.0 + figures.estimated.0
     };
     let copies = world.operators.iter().flat_map(|o| o.copies.iter().zip(&world.books));
-    books(world, fair) && copies.filter_map(|(copy, book)| copy.as_ref().map(|c| (c, book))).all(|(c, b)| fair(b, &c.state))
+    books(world, fair)
+        && copies.filter_map(|(copy, book)| copy.as_ref().map(|c| (c, book))).all(|(c, b)| fair(b, &c.state))
 }
 
 fn one_holder(search: &Search, world: &World) -> bool {

@@ -52,8 +52,18 @@ pub(super) struct Setup {
     pub(super) mistake: Option<Mistake>,
 }
 
-const NOTHING: Left =
-    Left { requests: 2, caps: 0, restarts: 0, gone: 0, connects: 0, crashes: 0, unsure: 0, saves: 0, losses: 0, resumes: 0 };
+const NOTHING: Left = Left {
+    requests: 2,
+    caps: 0,
+    restarts: 0,
+    gone: 0,
+    connects: 0,
+    crashes: 0,
+    unsure: 0,
+    saves: 0,
+    losses: 0,
+    resumes: 0,
+};
 
 const PLAIN: Setup = Setup {
     name: "",

@@ -51,7 +51,9 @@ fn sentence(search: &Search, act: &Act) -> String {
         }
         Act::Take { proxy: p, message } => format!("proxy {} takes: {}", proxy(*p), said(message)),
         Act::Tick { op } => format!("operator {} looks at the clock", op + 1),
-        Act::Bury { op, proxy: p } => format!("operator {} learns that older processes of {} are dead", op + 1, proxy(*p)),
+        Act::Bury { op, proxy: p } => {
+            format!("operator {} learns that older processes of {} are dead", op + 1, proxy(*p))
+        }
         Act::Spec => "the limit in the spec changes".to_owned(),
         Act::Limit { op, cap } => format!("operator {} reads a limit of {cap} in the spec", op + 1),
         Act::Resume { op } => format!("operator {} reads a resume in the spec", op + 1),
@@ -67,8 +69,12 @@ fn sentence(search: &Search, act: &Act) -> String {
 fn said(message: &Message) -> String {
     match message {
         Message::Hello { incarnation, held, .. } => {
-            let held: Vec<_> = held.iter().map(|(_, uid, g)| format!("grant {} of {} ({uid})", g.grant, g.amount.0)).collect();
-            format!("{incarnation} is here and holds {}", if held.is_empty() { "nothing".into() } else { held.join(", ") })
+            let held: Vec<_> =
+                held.iter().map(|(_, uid, g)| format!("grant {} of {} ({uid})", g.grant, g.amount.0)).collect();
+            format!(
+                "{incarnation} is here and holds {}",
+                if held.is_empty() { "nothing".into() } else { held.join(", ") }
+            )
         }
         Message::Up { incarnation, out, .. } => match out {
             Out::Ask { id, min, want, .. } => format!("{incarnation} asks ({id}) for {} to {}", min.0, want.0),
@@ -77,7 +83,9 @@ fn said(message: &Message) -> String {
         },
         Message::Down { incarnation, message, .. } => match message {
             In::Grant(g) => format!("grant {} of {} for ask {} of {}", g.grant, g.amount.0, g.ask, g.incarnation),
-            In::Denied { ask, reason, fits, .. } => format!("ask {ask} of {incarnation} denied: {reason:?}, {} fits", fits.0),
+            In::Denied { ask, reason, fits, .. } => {
+                format!("ask {ask} of {incarnation} denied: {reason:?}, {} fits", fits.0)
+            }
             In::Recall { grant, .. } => format!("give grant {grant} back, {incarnation}"),
             In::Closed { grant, .. } => format!("forget grant {grant}, {incarnation}"),
             In::State(_) => "where the budget stands".to_owned(),
