@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tollway_tests::process::Proxy;
 use tollway_tests::python;
-use tollway_tests::sim::{Block, Config, Exception, Point, Reply, Rule, Sim};
+use tollway_tests::sim::{Block, Config, Exception, Outcome, Point, Reply, Rule, Sim};
 
 use super::setup::proxy;
 
@@ -130,8 +130,13 @@ async fn what_may_pass_moves_on_before_the_first_byte() {
             sim.script(fault.clone().model("claude-sonnet-4-5").times(1));
             let seen = ask(&proxy, "claude", mode).await;
             assert_eq!(seen["text"], SAID, "{:?}, {mode}: {seen}", fault.fault);
-            let last = sim.requests().into_iter().rev().find(|r| r.status == 200).expect("a request that was served");
-            assert_eq!(last.model.as_deref(), Some("us.amazon.nova-lite-v1:0"), "{:?}, {mode}", fault.fault);
+            let served = sim
+                .requests()
+                .into_iter()
+                .rev()
+                .find(|r| r.outcome == Outcome::Complete)
+                .expect("a request that was served");
+            assert_eq!(served.model.as_deref(), Some("us.amazon.nova-lite-v1:0"), "{:?}, {mode}", fault.fault);
         }
     }
 }

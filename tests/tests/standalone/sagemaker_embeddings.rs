@@ -150,7 +150,7 @@ async fn only_texts_that_are_not_at_hand_are_sent_and_paid() {
     assert_eq!(sim.requests()[1].json(), json!({"inputs": ["new 1", "new 2"]}));
     let seen = openai(&proxy, &json!({"encoding_format": "float"}), &both).await;
     assert_embeds(&seen, &both);
-    assert_eq!((&seen["cache"], &seen["cost"]), (&"hit".into(), &"0".into()));
+    assert_eq!((&seen["cache"], &seen["cost"]), (&"hit".into(), &"0.00".into()));
     assert_eq!(sim.requests().len(), 2);
 }
 
