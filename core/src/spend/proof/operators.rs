@@ -210,10 +210,10 @@ impl Search {
                         holder.ask -= 1;
                     }
                 }
-                (Mistake::ChargesTwice, Event::Close(spent)) => {
-                    if !before.grants.contains_key(&spent.grant) && spent.grant < before.next_grant {
-                        before.settled = before.settled.plus(spent.spent);
-                    }
+                (Mistake::ChargesTwice, Event::Close(spent))
+                    if !before.grants.contains_key(&spent.grant) && spent.grant < before.next_grant =>
+                {
+                    before.settled = before.settled.plus(spent.spent);
                 }
                 (Mistake::GrantsWhileFrozen, Event::Ask { .. }) => before.frozen = None,
                 (Mistake::LoweredWithoutLimit, Event::Ask { .. }) => before.cap = Nano(self.setup.cap),
@@ -293,10 +293,8 @@ impl Search {
                     }
                 }
                 Event::Close(spent) if ended.contains(&spent.grant) => self.marks.reach(Mark::LateClose),
-                Event::Close(spent) => {
-                    if state.grants.get(&spent.grant).is_some_and(|g| g.recalled_at_ms.is_some()) {
-                        self.marks.reach(Mark::RecallAnswered);
-                    }
+                Event::Close(spent) if state.grants.get(&spent.grant).is_some_and(|g| g.recalled_at_ms.is_some()) => {
+                    self.marks.reach(Mark::RecallAnswered);
                 }
                 _ => {}
             }

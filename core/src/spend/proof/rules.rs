@@ -14,8 +14,11 @@ pub(super) const ONE_HOLDER: &str = "a grant is on record and has one holder";
 pub(super) const HEARD: &str = "after a loss: what those hold who showed it is charged or open";
 pub(super) const STEPS: &str = "every write follows the rules of writes";
 
+/// Whether a world keeps a rule.
+pub(super) type Holds = fn(&Search, &World) -> bool;
+
 /// Every rule about states.
-pub(super) const RULES: [(&str, fn(&Search, &World) -> bool); 6] = [
+pub(super) const RULES: [(&str, Holds); 6] = [
     (STEPS, |_, world| world.broken.is_none()),
     (COVERED, |_, world| books(world, |book, store| covered(world, book, store))),
     (WITHIN, |_, world| books(world, within)),
