@@ -1,3 +1,5 @@
+//! Requests of the responses dialect in, what was read and rendered out: against its own rules.
+
 use super::*;
 use crate::chat::{Block, BlockStart, ChatResponse, Delta, FinishReason, Role, StreamEvent, Usage};
 use crate::error::Code;
