@@ -24,7 +24,7 @@ pub struct Held {
 
 /// Opens `streams` streams through each, reads the first event of each, and weighs.
 pub async fn weigh(upstream: SocketAddr, streams: usize) -> anyhow::Result<Held> {
-    let manifests = &[manifests::HELD, manifests::BUDGET];
+    let manifests = &[manifests::HELD];
     let proxy = contender::tollway("tollway", upstream, manifests, &[]).await;
     let ours = hold(&proxy, "/v1/chat/completions", streams).await?;
     drop(proxy);
