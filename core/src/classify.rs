@@ -66,18 +66,22 @@ struct Entry {
     whole: bool,
 }
 
-/// Every phrase by its first character.
-static PHRASES: LazyLock<HashMap<char, Vec<Entry>>> = LazyLock::new(|| {
+/// The first two characters of a phrase, which may have only one.
+type Start = (char, Option<char>);
+
+/// Every phrase by its first characters: few have the same, so few are compared with the text.
+static PHRASES: LazyLock<HashMap<Start, Vec<Entry>>> = LazyLock::new(|| {
     let lists = [CODE, REASONING, SIMPLE, GENERAL].into_iter().enumerate();
     let all = lists
         .flat_map(|(list, of)| of.iter().flat_map(move |(weight, all)| all.iter().map(move |p| (list, *weight, *p))));
-    let mut by_first: HashMap<char, Vec<Entry>> = HashMap::new();
+    let mut by_start: HashMap<Start, Vec<Entry>> = HashMap::new();
     for (id, (list, weight, phrase)) in all.enumerate() {
         let (text, whole) = phrase.strip_suffix(' ').map_or((phrase, false), |word| (word, true));
-        let first = text.chars().next().unwrap_or_default();
-        by_first.entry(first).or_default().push(Entry { id, list, weight, text, whole });
+        let mut chars = text.chars();
+        let start = (chars.next().unwrap_or_default(), chars.next());
+        by_start.entry(start).or_default().push(Entry { id, list, weight, text, whole });
     }
-    by_first
+    by_start
 });
 
 /// For each list the weights of its phrases that begin a word of the text, each once. Scripts without spaces have words everywhere.
@@ -89,7 +93,12 @@ fn scores(text: &str) -> [i32; 4] {
         let starts =
             before.is_none_or(|b: char| !b.is_alphanumeric() || is_dense(b)) || is_dense(c) || !c.is_alphanumeric();
         before = Some(c);
-        let Some(entries) = starts.then(|| PHRASES.get(&c)).flatten() else { continue };
+        if !starts {
+            continue;
+        }
+        let second = text[at + c.len_utf8()..].chars().next();
+        let both = second.is_some().then(|| PHRASES.get(&(c, second))).flatten();
+        let entries = both.into_iter().chain(PHRASES.get(&(c, None))).flatten();
         for Entry { id, list, weight, text: phrase, whole } in entries {
             let Some(rest) = text[at..].strip_prefix(phrase) else { continue };
             let ends = !whole || rest.chars().next().is_none_or(|c| !c.is_alphanumeric());

@@ -402,7 +402,8 @@ impl Purse {
             out.extend(held.message(now_ms));
         }
         if self.held.len() < MAX_OPEN {
-            out.extend(self.asking.poll(now_ms, self.subject, &self.burn));
+            let under_way = self.held.iter().map(Held::reserved).sum();
+            out.extend(self.asking.poll(now_ms, self.subject, &self.burn, under_way));
         }
         out
     }

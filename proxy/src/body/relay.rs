@@ -1,5 +1,10 @@
 //! A running answer in, the client's stream out: chunks as they come, keep-alives in silence, one error event when it breaks, and the
 //! settlement at whatever end it comes to.
+//!
+//! # Why a burst goes out as one write
+//! Upstreams send tokens in bursts, and hyper hands them over one by one, each of which would be a write: the dearest thing a stream does.
+//! So what came is held while the upstream's connection has its turn, and goes out with what that brings, a few chunks at most. Nothing
+//! waits for time to pass: when there is no more at hand, it goes at once.
 
 use crate::access::Entry;
 use crate::cache::Recording;
@@ -8,7 +13,7 @@ use crate::error::ApiError;
 use crate::meter::{Metered, Money};
 use crate::metrics::{Attempt, Outcome};
 use crate::provider::{Source, Step};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Frame;
 use std::future::Future;
@@ -19,6 +24,10 @@ use tokio::time::{Instant, Sleep};
 
 /// Silence after which the client hears that the answer still runs.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Chunks that go out in one write at most, and the bytes from which on nothing is added to them.
+const BURST: usize = 8;
+const BURST_BYTES: usize = 16 * 1024;
 
 /// How long the end of an upstream is waited for when its answer is complete: its connection serves again after that.
 const LINGER: Duration = Duration::from_secs(1);
@@ -44,6 +53,7 @@ pub struct Relay {
     pace: Pace,
     /// Bytes to send before anything else.
     ready: Option<Bytes>,
+    burst: Burst,
     /// The client takes trailers, and the stream has ended: they come last.
     trailers: Option<HeaderMap>,
     wants_trailers: bool,
@@ -52,6 +62,42 @@ pub struct Relay {
     /// Since when the client hears nothing.
     quiet: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// Chunks that go out together.
+#[derive(Debug, Default)]
+struct Burst {
+    first: Bytes,
+    rest: BytesMut,
+    chunks: usize,
+}
+
+impl Burst {
+    fn add(&mut self, bytes: Bytes) {
+        self.chunks += 1;
+        if self.chunks == 1 {
+            self.first = bytes;
+            return;
+        }
+        if self.chunks == 2 {
+            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.rest.extend_from_slice(&bytes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.chunks >= BURST || self.first.len() + self.rest.len() >= BURST_BYTES
+    }
+
+    /// All of it; `None` when there is nothing.
+    fn take(&mut self) -> Option<Bytes> {
+        let chunks = std::mem::take(&mut self.chunks);
+        match chunks {
+            0 => None,
+            1 => Some(std::mem::take(&mut self.first)),
+            _ => Some(self.rest.split().freeze()),
+        }
+    }
 }
 
 /// What ends with the stream.
@@ -67,10 +113,11 @@ pub struct Running {
 impl Relay {
     /// `first` was read before the response head went out.
     #[must_use]
-    pub const fn new(running: Running, first: Bytes, dialect: Dialect, pace: Pace, wants_trailers: bool) -> Self {
+    pub fn new(running: Running, first: Bytes, dialect: Dialect, pace: Pace, wants_trailers: bool) -> Self {
         let ready = Some(first);
         let (waiting, quiet, sleep, trailers) = (None, None, None, None);
-        Self { running: Some(running), dialect, pace, ready, trailers, wants_trailers, waiting, quiet, sleep }
+        let burst = Burst::default();
+        Self { running: Some(running), dialect, pace, ready, burst, trailers, wants_trailers, waiting, quiet, sleep }
     }
 
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
@@ -87,24 +134,38 @@ impl Relay {
                     if let Some(recording) = &mut running.recording {
                         recording.push(&bytes);
                     }
-                    bytes
+                    self.burst.add(bytes);
+                    if !self.burst.is_full() {
+                        // The upstream's connection has its turn before this is asked again.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    None
                 }
                 Poll::Ready(Step::Failed(error)) if !running.source.is_complete() => {
-                    self.cut(Attempt::Cut, &error.into())
+                    Some(self.cut(Attempt::Cut, &error.into()))
                 }
                 Poll::Ready(Step::End | Step::Failed(_)) => {
                     self.complete();
-                    continue;
+                    None
                 }
-                Poll::Pending => match ready!(self.poll_time(cx)) {
-                    Some(bytes) => bytes,
-                    None => {
+                Poll::Pending if self.burst.chunks > 0 => None,
+                Poll::Pending => {
+                    let said = ready!(self.poll_time(cx));
+                    if said.is_none() {
                         self.complete();
-                        continue;
                     }
-                },
+                    said
+                }
             };
-            return Poll::Ready(Some(Frame::data(bytes)));
+            // What came before an end or an error goes out before it.
+            if let Some(burst) = self.burst.take() {
+                self.ready = bytes;
+                return Poll::Ready(Some(Frame::data(burst)));
+            }
+            if let Some(bytes) = bytes {
+                return Poll::Ready(Some(Frame::data(bytes)));
+            }
         }
     }
 
@@ -202,5 +263,33 @@ impl Drop for Relay {
             entry.usage = drained.ok().flatten();
             entry.cost = metered.end(Attempt::Cancelled, entry.usage.map_or(Money::InFull, Money::Used));
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(chunks: &[&'static [u8]]) -> Burst {
+        let mut burst = Burst::default();
+        chunks.iter().for_each(|chunk| burst.add(Bytes::from_static(chunk)));
+        burst
+    }
+
+    #[test]
+    fn a_burst_is_its_chunks_in_order_and_is_taken_once() {
+        let mut burst = added(&[b"a", b"bc", b"d"]);
+        assert_eq!(burst.take().as_deref(), Some(b"abcd".as_slice()));
+        assert_eq!(burst.take(), None);
+        burst.add(Bytes::from_static(b"e"));
+        assert_eq!(burst.take().as_deref(), Some(b"e".as_slice()));
+    }
+
+    #[test]
+    fn a_burst_is_full_by_its_chunks_or_by_its_bytes() {
+        assert!(!added(&[b"x".as_slice(); BURST - 1]).is_full());
+        assert!(added(&[b"x".as_slice(); BURST]).is_full());
+        assert!(added(&[&[0; BURST_BYTES]]).is_full());
+        assert!(added(&[&[0; BURST_BYTES / 2], &[0; BURST_BYTES / 2]]).is_full());
     }
 }

@@ -18,6 +18,8 @@ const CONTENDED_MS: i64 = 100;
 const UNAVAILABLE_MS: i64 = 500;
 /// A first grant carries so many requests like the one that needs it.
 const FIRST_REQUESTS: u64 = 8;
+/// A further grant carries so many times what is under way on those that are held.
+const UNDER_WAY: u64 = 16;
 
 /// The ask, what waits for it, and what is known of denials.
 #[derive(Clone, Debug, Default, Hash)]
@@ -168,7 +170,7 @@ impl Asking {
     }
 
     /// The ask to send now: the one under way, as it was, or a new one for the requests that wait.
-    pub(super) fn poll(&mut self, now_ms: i64, subject: Subject, burn: &Rate) -> Option<Out> {
+    pub(super) fn poll(&mut self, now_ms: i64, subject: Subject, burn: &Rate, under_way: Nano) -> Option<Out> {
         if now_ms < self.next_send_ms {
             return None;
         }
@@ -176,7 +178,7 @@ impl Asking {
             let waiting = self.waiting.or(self.waited).filter(|_| now_ms < self.waiting_until_ms)?;
             let sum = self.waited.map_or(waiting.sum, |before| waiting.sum.max(before.sum));
             let min = waiting.smallest;
-            self.open = Some((min, self.want(now_ms, min, sum, burn)));
+            self.open = Some((min, self.want(now_ms, min, sum, burn, under_way)));
         }
         let (min, want) = self.open?;
         self.asked = true;
@@ -184,13 +186,15 @@ impl Asking {
         Some(Out::Ask { id: self.answered + 1, min, want, subject })
     }
 
-    /// Enough for those that wait and for five minutes of burn; twice the last one when that did not last as long.
-    fn want(&self, now_ms: i64, min: Nano, sum: Nano, burn: &Rate) -> Nano {
+    /// Enough for those that wait and for five minutes of burn; twice the last one when that did not last as long. Requests that go on and
+    /// on keep their grants open, and only a few may be open: so each further one is many times what is under way.
+    fn want(&self, now_ms: i64, min: Nano, sum: Nano, burn: &Rate, under_way: Nano) -> Nano {
         let usual = match self.last {
             Some((at, amount)) if now_ms - at < COVER_MS => Nano(amount.0.saturating_mul(2)),
             Some(_) => Nano::ZERO,
             None => Nano(min.0.saturating_mul(FIRST_REQUESTS)),
         };
-        usual.max(burn.over(COVER_MS)).max(sum).max(min)
+        let going_on = Nano(under_way.0.saturating_mul(UNDER_WAY));
+        usual.max(burn.over(COVER_MS)).max(going_on).max(sum).max(min)
     }
 }

@@ -65,6 +65,11 @@ impl Held {
         self.amount.minus(self.spent)
     }
 
+    /// Set aside for requests under way.
+    pub(super) fn reserved(&self) -> Nano {
+        self.reserved
+    }
+
     /// Spent in full for want of the provider's usage.
     pub(super) fn estimated(&self) -> Nano {
         self.estimated

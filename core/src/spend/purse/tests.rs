@@ -133,6 +133,23 @@ fn what_it_wants_covers_five_minutes_of_burn_and_doubles_when_that_was_too_littl
 }
 
 #[test]
+fn requests_that_never_end_get_ever_larger_grants_so_that_four_carry_ten_thousand() {
+    let (mut purse, worst) = (Purse::new("me"), Nano(10));
+    let mut tickets = vec![];
+    for number in 1..=4 {
+        assert_eq!(purse.reserve(NOW, worst, MODEL), Reserve::NeedsGrant, "grant {number}");
+        let (ask, min, want) = asked(&purse.poll(NOW)).unwrap();
+        assert_eq!((ask, min), (number, worst.0));
+        purse.take(NOW, grant(number, number, want, NOW));
+        while let Reserve::Reserved(ticket) = purse.reserve(NOW, worst, MODEL) {
+            tickets.push(ticket);
+        }
+    }
+    assert!(tickets.len() > 10_000, "{}", tickets.len());
+    assert_eq!(asked(&purse.poll(NOW)), None, "four are open");
+}
+
+#[test]
 fn only_a_grant_for_this_incarnation_and_this_ask_is_accepted() {
     let mut purse = Purse::new("me");
     purse.take(NOW, grant(1, 1, 40, NOW));

@@ -6,12 +6,19 @@
 
 use crate::chat::{ErrorKind, UpstreamError, Usage};
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 use serde::Deserialize;
+use std::sync::LazyLock;
 use tollway_core::spend;
 
 /// Bytes of one line that are kept at most.
 const LINE: usize = 64 * 1024;
+
+// Every event is looked through for these; to prepare a search costs more than to search one event.
+static FINISH_REASON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+static USAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static ERROR: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"error\""));
 
 /// Reads one stream in passing.
 #[derive(Debug)]
@@ -132,11 +139,11 @@ impl Meter {
             self.done = true;
             return true;
         }
-        if !self.finished && member_starts(data, b"\"finish_reason\"", b'"') {
+        if !self.finished && member_starts(data, &FINISH_REASON, b'"') {
             self.finished = true;
         }
-        let has_usage = member_starts(data, b"\"usage\"", b'{');
-        if !has_usage && !member_starts(data, b"\"error\"", b'{') {
+        let has_usage = member_starts(data, &USAGE, b'{');
+        if !has_usage && !member_starts(data, &ERROR, b'{') {
             return true;
         }
         let Ok(chunk) = serde_json::from_slice::<Chunk>(data) else { return true };
@@ -154,9 +161,9 @@ impl Meter {
 
 /// Whether somewhere in `json` a member `key` has a value that starts with `first`. A key inside of a string has its
 /// quotes escaped, so it is not found.
-fn member_starts(json: &[u8], key: &[u8], first: u8) -> bool {
-    memmem::find_iter(json, key).any(|at| {
-        let value = json[at + key.len()..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+fn member_starts(json: &[u8], key: &Finder<'_>, first: u8) -> bool {
+    key.find_iter(json).any(|at| {
+        let value = json[at + key.needle().len()..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
         value.is_some_and(|value| value.first() == Some(&first))
     })
 }
