@@ -28,6 +28,9 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Chunks that go out in one write at most, and the bytes from which on nothing is added to them.
 const BURST: usize = 8;
 const BURST_BYTES: usize = 16 * 1024;
+/// How often a body is asked in vain before a burst is taken for whole: the server asks twice a turn, and the upstream has its turn after
+/// the first.
+const ASKED: usize = 3;
 
 /// How long the end of an upstream is waited for when its answer is complete: its connection serves again after that.
 const LINGER: Duration = Duration::from_secs(1);
@@ -70,10 +73,13 @@ struct Burst {
     first: Bytes,
     rest: BytesMut,
     chunks: usize,
+    /// How often more was asked for in vain since the last chunk.
+    asked: usize,
 }
 
 impl Burst {
     fn add(&mut self, bytes: Bytes) {
+        self.asked = 0;
         self.chunks += 1;
         if self.chunks == 1 {
             self.first = bytes;
@@ -83,6 +89,12 @@ impl Burst {
             self.rest.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.rest.extend_from_slice(&bytes);
+    }
+
+    /// Nothing was at hand; whether it is worth to ask again.
+    fn waits(&mut self) -> bool {
+        self.asked += 1;
+        self.chunks > 0 && self.asked < ASKED
     }
 
     fn is_full(&self) -> bool {
@@ -136,7 +148,7 @@ impl Relay {
                     }
                     self.burst.add(bytes);
                     if !self.burst.is_full() {
-                        // The upstream's connection has its turn before this is asked again.
+                        // The upstream's connection has its turn before this has one again.
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -148,6 +160,10 @@ impl Relay {
                 Poll::Ready(Step::End | Step::Failed(_)) => {
                     self.complete();
                     None
+                }
+                Poll::Pending if self.burst.waits() => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Poll::Pending if self.burst.chunks > 0 => None,
                 Poll::Pending => {
