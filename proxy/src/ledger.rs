@@ -30,6 +30,11 @@ pub enum Refusal {
         "budget {budget:?} cannot carry this request: at most {fits} USD still fits; ask for fewer max tokens, or raise the budget's limit"
     )]
     Exceeded { budget: String, fits: Nano },
+    /// Other requests hold what is left.
+    #[error(
+        "budget {budget:?} has {remaining} USD left, all of it held for requests under way; try again in a moment, or raise the budget's limit"
+    )]
+    Held { budget: String, remaining: Nano },
     /// The budget could, and the share of this request's user or client cannot.
     #[error(
         "the {} of budget {budget:?} cannot carry this request: at most {fits} USD of it still fit; ask for fewer max tokens, or raise the budget's {}", own(*.share).0, own(*.share).1
@@ -67,9 +72,11 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Exceeded { .. } | Self::ShareExceeded { .. } | Self::Frozen { .. } | Self::ModelDenied { .. } => {
-                Code::BudgetExceeded
-            }
+            Self::Exceeded { .. }
+            | Self::Held { .. }
+            | Self::ShareExceeded { .. }
+            | Self::Frozen { .. }
+            | Self::ModelDenied { .. } => Code::BudgetExceeded,
             Self::Unavailable { .. } | Self::Crowded { .. } => Code::BudgetUnavailable,
         }
     }

@@ -85,7 +85,7 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<M
     drop(contenders);
     progress(&format!("{} open streams", plan.streams));
     let held = held::weigh(upstream.address, plan.streams).await?;
-    let name = format!("tollway memory of each of {} streams", held.streams);
+    let name = format!("tollway+budget memory of each of {} streams", held.streams);
     measured.ratios.push(Ratio { name, baseline: "hyper".into(), ratio: hundredths(held.ours / held.bare) });
     measured.held = Some(held);
     Ok(measured)
@@ -126,7 +126,7 @@ impl Measured {
         }
         if let Some(Held { streams, ours, bare }) = self.held {
             let _ = writeln!(text, "\nresident memory of each of {streams} open streams, KiB\n");
-            for (name, bytes) in [("hyper", bare), ("tollway", ours)] {
+            for (name, bytes) in [("hyper", bare), ("tollway+budget", ours)] {
                 let _ = writeln!(text, "  {name:<35} {:>9.1}", bytes / 1024.0);
             }
         }

@@ -21,7 +21,7 @@ mod tests;
 use super::ledger::{DeniedReason, MAX_OPEN, ShownGrant};
 use super::nano::Nano;
 use super::subject::{Share, Subject};
-use ask::Asking;
+use ask::{Asking, MANY_HELD};
 use held::Held;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -247,7 +247,7 @@ impl Purse {
         self.state.as_ref().filter(|s| now_ms < s.window_end_ms)
     }
 
-    /// What a request says that waited in vain: why the last ask was not granted; or, where grants came while it waited, that
+    /// What a request says that waited in vain: why the last ask was not granted, or not made; or, where grants came while it waited, that
     /// others had the use of them. `None`: no ledger answered.
     #[must_use]
     pub fn last_denial(&self, now_ms: i64) -> Option<(DeniedReason, Nano)> {
@@ -402,8 +402,12 @@ impl Purse {
             out.extend(held.message(now_ms));
         }
         if self.held.len() < MAX_OPEN {
-            let under_way = self.held.iter().map(Held::reserved).sum();
+            let many = self.held.len() >= MANY_HELD;
+            let under_way = if many { self.held.iter().map(Held::reserved).sum() } else { Nano::ZERO };
             out.extend(self.asking.poll(now_ms, self.subject, &self.burn, under_way));
+        } else {
+            let unspent = self.holdings().unspent;
+            self.asking.crowded(now_ms, self.state.as_ref().map_or(unspent, |state| state.remaining));
         }
         out
     }

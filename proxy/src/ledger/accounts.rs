@@ -117,7 +117,8 @@ impl Accounts {
             Some((DeniedReason::Contended, fits)) if is_share(fits) => {
                 Refusal::ShareExceeded { budget, share: subject.only(), fits }
             }
-            Some((DeniedReason::Exhausted | DeniedReason::Contended, fits)) => Refusal::Exceeded { budget, fits },
+            Some((DeniedReason::Contended, remaining)) => Refusal::Held { budget, remaining },
+            Some((DeniedReason::Exhausted, fits)) => Refusal::Exceeded { budget, fits },
             Some((DeniedReason::ShareExhausted(share), fits)) => {
                 Refusal::ShareExceeded { budget, share: Some(share), fits }
             }

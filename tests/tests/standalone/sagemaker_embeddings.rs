@@ -172,7 +172,7 @@ async fn an_exhausted_budget_denies_new_texts_and_not_those_at_hand() {
     assert!(sim.bill().nano <= 1_000_000_000);
 }
 
-const SHARED: &str = "sagemaker: {endpointName: data, region: us-east-1, payload: OpenAI}\nbatching: {maxItems: 16, maxWait: 300ms}\nprice: {inputPerMillion: \"100\"}";
+const SHARED: &str = "sagemaker: {endpointName: data, region: us-east-1, payload: OpenAI}\nbatching: {maxItems: 16, maxWait: 5s}\nprice: {inputPerMillion: \"100\"}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_share_a_batch_and_each_pays_its_share() {

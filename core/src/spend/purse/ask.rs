@@ -18,8 +18,10 @@ const CONTENDED_MS: i64 = 100;
 const UNAVAILABLE_MS: i64 = 500;
 /// A first grant carries so many requests like the one that needs it.
 const FIRST_REQUESTS: u64 = 8;
-/// A further grant carries so many times what is under way on those that are held.
-const UNDER_WAY: u64 = 16;
+/// A grant that is asked for while [`MANY_HELD`] are open carries so many times what is under way on those.
+const UNDER_WAY: u64 = 32;
+/// So many grants stay open at once only where requests outlast them.
+pub(super) const MANY_HELD: usize = 2;
 
 /// The ask, what waits for it, and what is known of denials.
 #[derive(Clone, Debug, Default, Hash)]
@@ -121,6 +123,13 @@ impl Asking {
         self.last_denial = None;
     }
 
+    /// No further grant may be asked for while so many are held: who waits is told that others have the use of them.
+    pub(super) fn crowded(&mut self, now_ms: i64, remaining: Nano) {
+        if now_ms < self.waiting_until_ms {
+            self.last_denial = Some((DeniedReason::Contended, remaining));
+        }
+    }
+
     /// The smallest request that waits, when the last ask was contended.
     pub(super) fn contended(&self) -> Option<Nano> {
         let (DeniedReason::Contended, _) = self.last_denial? else { return None };
@@ -187,7 +196,7 @@ impl Asking {
     }
 
     /// Enough for those that wait and for five minutes of burn; twice the last one when that did not last as long. Requests that go on and
-    /// on keep their grants open, and only a few may be open: so each further one is many times what is under way.
+    /// on keep their grants open, and only a few may be open: so the last of those are many times what is `under_way` on the first.
     fn want(&self, now_ms: i64, min: Nano, sum: Nano, burn: &Rate, under_way: Nano) -> Nano {
         let usual = match self.last {
             Some((at, amount)) if now_ms - at < COVER_MS => Nano(amount.0.saturating_mul(2)),

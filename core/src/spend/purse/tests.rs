@@ -147,6 +147,11 @@ fn requests_that_never_end_get_ever_larger_grants_so_that_four_carry_ten_thousan
     }
     assert!(tickets.len() > 10_000, "{}", tickets.len());
     assert_eq!(asked(&purse.poll(NOW)), None, "four are open");
+    let later = NOW + 2 * WAIT_MS;
+    assert_eq!(purse.reserve(later, worst, MODEL), Reserve::NeedsGrant);
+    assert_eq!(asked(&purse.poll(later)), None);
+    let (reason, _) = purse.last_denial(later).unwrap();
+    assert_eq!(reason, DeniedReason::Contended, "a ledger would answer, and is not asked");
 }
 
 #[test]
