@@ -51,6 +51,7 @@ pub async fn run(term: Arc<Term>, mut events: Receiver<Event>) {
             figures = term.books.changed.take() => shown = figures,
             seen = term.observed.changed.take() => shown = seen,
             told = term.aws.changed.take() => shown = told,
+            looked = term.aws.scaling.changed.take() => shown = looked,
         }
         let began = Instant::now();
         if !changed.is_empty() {

@@ -1,9 +1,9 @@
 //! The verdict on an EmbeddingEndpoint and what proxies saw of it in, its status out.
 
 use super::{
-    Convergence, TargetSeen,
+    Convergence, HostingSeen, TargetSeen,
     condition::{Because, Conditions, accepted, no, unknown, yes},
-    last_accepted, percentile_ms,
+    hosting, last_accepted, percentile_ms,
     route::{programmed, ready, resolved, supported},
 };
 use crate::compile::{InForce, Verdict};
@@ -18,9 +18,11 @@ pub struct EmbeddingSeen {
     pub convergence: Convergence,
     /// Sources that saw traffic, by name; a request of theirs is one call with a batch of texts.
     pub sources: BTreeMap<String, TargetSeen>,
+    /// The endpoint and its scaling in AWS; absent until they were looked at once.
+    pub hosting: Option<HostingSeen>,
 }
 
-/// The status of an EmbeddingEndpoint. What lies with AWS (instances, scaling) nobody looks at yet, and the conditions say so.
+/// The status of an EmbeddingEndpoint.
 #[must_use]
 pub fn embedding_endpoint(
     verdict: &Verdict,
@@ -50,8 +52,9 @@ pub fn embedding_endpoint(
     conditions.set("ResolvedRefs", &resolved);
     conditions.set("Programmed", &programmed);
     conditions.set("Supported", &supported(verdict));
-    conditions.set("EndpointInService", &unknown("NotObserved", "the endpoint is not looked at in AWS yet"));
-    conditions.set("ScalingActive", &unknown("NotObserved", "scaling is left as it is"));
+    let (spec, hosting) = (hosting::in_force(verdict), seen.hosting.as_ref());
+    conditions.set("EndpointInService", &hosting::in_service(hosting));
+    conditions.set("ScalingActive", &hosting::scaling_active(spec, hosting));
     conditions.set("MeetsLatencyTarget", &meets_target(verdict.latency_target_ms, p95));
     conditions.set("Ready", &ready);
     let millis = |percent| percentile_ms(&buckets, percent).and_then(|ms| i64::try_from(ms).ok());
@@ -59,6 +62,8 @@ pub fn embedding_endpoint(
         observed_generation: Some(verdict.generation),
         last_accepted: verdict.last_accepted.as_ref().map(last_accepted),
         conditions: conditions.finish(),
+        instances: hosting::instances(hosting),
+        scaling: hosting::scaling(hosting),
         p50_ms: millis(50),
         p95_ms: millis(95),
         ..EmbeddingEndpointStatus::default()

@@ -45,12 +45,14 @@ pub struct EmbeddingEndpointStatus {
 pub struct InstancesStatus {
     /// Running.
     pub current: i32,
-    /// Wanted by the autoscaler.
+    /// Wanted by the autoscaler, or by whoever set them by hand.
     pub desired: i32,
-    /// At least.
-    pub min: i32,
-    /// At most.
-    pub max: i32,
+    /// At least, as the autoscaler has it; absent: it is not told to scale the variant by this resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+    /// At most, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
 }
 
 /// The last thing the autoscaler did.

@@ -58,6 +58,7 @@ pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Built {
                 let seen = EmbeddingSeen {
                     convergence: term.hub.space(namespace).fleet().convergence(&place),
                     sources: term.observed.route(namespace, &place),
+                    hosting: term.aws.scaling.seen(namespace, &id.name),
                 };
                 value(&status::embedding_endpoint(verdict, &seen, &before.conditions, now))
             }
