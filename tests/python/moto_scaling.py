@@ -15,7 +15,9 @@ def at(name):
 
 
 def make(name, instance_type):
-    variant = {"VariantName": "AllTraffic", "ModelName": "model", "InitialInstanceCount": 1, "InstanceType": instance_type}
+    role = "arn:aws:iam::123456789012:role/runs-models"
+    sagemaker.create_model(ModelName=f"{name}-model", ExecutionRoleArn=role)
+    variant = {"VariantName": "AllTraffic", "ModelName": f"{name}-model", "InitialInstanceCount": 1, "InstanceType": instance_type}
     sagemaker.create_endpoint_config(EndpointConfigName=f"{name}-config", ProductionVariants=[variant])
     return sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-config")
 
