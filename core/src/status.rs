@@ -160,6 +160,8 @@ pub struct HostingSeen {
     pub trouble: Option<Trouble>,
     /// How many instances the autoscaler may run, least and most; absent where the spec has it run none.
     pub limits: Option<(i32, i32)>,
+    /// Budgets that are exhausted, so that the most is the least.
+    pub held_by: Vec<String>,
     /// The last thing the autoscaler did, where AWS says it.
     pub activity: Option<Activity>,
     /// Why scaling is not as it should be.
@@ -175,6 +177,19 @@ pub struct EndpointSeen {
     pub failure: Option<String>,
     /// Instances of the variant that run, and that should; absent for one without instances.
     pub instances: Option<(i32, i32)>,
+    /// Where they run.
+    pub region: String,
+    /// What they are, where that is known.
+    pub instance_type: Option<String>,
+}
+
+/// Instances that ran until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Since when they are known to run at that price, Unix milliseconds.
+    pub since_ms: i64,
+    /// What all of them cost an hour.
+    pub per_hour: Nano,
 }
 
 /// One thing that an autoscaler did.

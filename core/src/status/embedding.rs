@@ -1,7 +1,7 @@
 //! The verdict on an EmbeddingEndpoint and what proxies saw of it in, its status out.
 
 use super::{
-    Convergence, HostingSeen, TargetSeen,
+    Convergence, HostingSeen, Ran, TargetSeen,
     condition::{Because, Conditions, accepted, no, unknown, yes},
     hosting, last_accepted, percentile_ms,
     route::{programmed, ready, resolved, supported},
@@ -9,7 +9,7 @@ use super::{
 use crate::compile::{InForce, Verdict};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use tollway_crds::{Condition, EmbeddingEndpointStatus};
+use tollway_crds::EmbeddingEndpointStatus;
 
 /// What is known of an embedding endpoint besides its verdict.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,8 @@ pub struct EmbeddingSeen {
     pub sources: BTreeMap<String, TargetSeen>,
     /// The endpoint and its scaling in AWS; absent until they were looked at once.
     pub hosting: Option<HostingSeen>,
+    /// Instances whose hours are due to be counted.
+    pub ran: Option<Ran>,
 }
 
 /// The status of an EmbeddingEndpoint.
@@ -27,7 +29,7 @@ pub struct EmbeddingSeen {
 pub fn embedding_endpoint(
     verdict: &Verdict,
     seen: &EmbeddingSeen,
-    before: &[Condition],
+    before: &EmbeddingEndpointStatus,
     now: Timestamp,
 ) -> EmbeddingEndpointStatus {
     let (accepted, resolved) = (accepted(verdict), resolved(verdict));
@@ -47,7 +49,7 @@ pub fn embedding_endpoint(
         }
     }
     let p95 = percentile_ms(&buckets, 95);
-    let mut conditions = Conditions::new(verdict.generation, before, now);
+    let mut conditions = Conditions::new(verdict.generation, &before.conditions, now);
     conditions.set("Accepted", &accepted);
     conditions.set("ResolvedRefs", &resolved);
     conditions.set("Programmed", &programmed);
@@ -57,6 +59,7 @@ pub fn embedding_endpoint(
     conditions.set("ScalingActive", &hosting::scaling_active(spec, hosting));
     conditions.set("MeetsLatencyTarget", &meets_target(verdict.latency_target_ms, p95));
     conditions.set("Ready", &ready);
+    let (infrastructure_usd, infrastructure_until) = hosting::infrastructure(before, seen.ran.as_ref(), now);
     let millis = |percent| percentile_ms(&buckets, percent).and_then(|ms| i64::try_from(ms).ok());
     EmbeddingEndpointStatus {
         observed_generation: Some(verdict.generation),
@@ -64,6 +67,8 @@ pub fn embedding_endpoint(
         conditions: conditions.finish(),
         instances: hosting::instances(hosting),
         scaling: hosting::scaling(hosting),
+        infrastructure_usd,
+        infrastructure_until,
         p50_ms: millis(50),
         p95_ms: millis(95),
         ..EmbeddingEndpointStatus::default()

@@ -1,16 +1,19 @@
 //! What AWS says of an endpoint and of its scaling in; the conditions and status fields about them out.
 
 use super::{
-    HostingSeen,
+    HostingSeen, Ran,
     budget::instant,
     condition::{Because, no, unknown, yes},
 };
 use crate::{
     compile::{InForce, Verdict},
     manifest::Spec,
+    spend::{Nano, Window, ledger::cost},
+    table::Period,
 };
+use jiff::Timestamp;
 use tollway_crds::{
-    EmbeddingEndpointSpec,
+    EmbeddingEndpointSpec, EmbeddingEndpointStatus,
     embedding_endpoint::{Autoscaling, InstancesStatus, Metric, ScalingStatus},
 };
 
@@ -64,7 +67,16 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
         }
         Some(scaling) => match seen.and_then(|seen| seen.limits) {
             None => unknown("Pending", "AWS was not asked yet"),
-            Some(limits) => yes("Active", active(scaling, limits)),
+            Some(limits) => match seen.map(|seen| seen.held_by.as_slice()) {
+                None | Some([]) => yes("Active", active(scaling, limits)),
+                Some(budgets) => {
+                    let (held, budgets) = (active(scaling, limits), budgets.join(", "));
+                    yes(
+                        "HeldByBudget",
+                        format!("{held}: nothing is left of budget {budgets}, so no more than minInstances run"),
+                    )
+                }
+            },
         },
     }
 }
@@ -87,6 +99,28 @@ pub fn instances(seen: Option<&HostingSeen>) -> Option<InstancesStatus> {
     Some(InstancesStatus { current, desired, min, max })
 }
 
+/// What the instances cost in the month, and until when that is counted: what it was, and what ran since. Both fields are written together, so
+/// that whoever reads them counts on from there.
+pub fn infrastructure(
+    before: &EmbeddingEndpointStatus,
+    ran: Option<&Ran>,
+    now: Timestamp,
+) -> (Option<String>, Option<String>) {
+    let unchanged = (before.infrastructure_usd.clone(), before.infrastructure_until.clone());
+    // To the second, as it is written.
+    let to = now.as_second().saturating_mul(1000);
+    let Some((ran, month)) = ran.zip(Window::at(Period::Monthly, "UTC", to).ok()) else { return unchanged };
+    let parsed = |text: &String| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+    let until = before.infrastructure_until.as_ref().and_then(parsed);
+    let so_far = before.infrastructure_usd.as_ref().and_then(|usd| usd.parse::<Nano>().ok());
+    let so_far = so_far.filter(|_| until.is_some_and(|until| until >= month.start_ms)).unwrap_or(Nano::ZERO);
+    let from = until.unwrap_or_else(|| ran.since_ms.min(to)).max(month.start_ms);
+    if from > to {
+        return unchanged;
+    }
+    (Some(so_far.plus(cost(ran.per_hour, from, to)).to_string()), instant(to))
+}
+
 /// The last thing the autoscaler did.
 pub fn scaling(seen: Option<&HostingSeen>) -> Option<ScalingStatus> {
     let activity = seen?.activity.as_ref()?;
@@ -106,7 +140,8 @@ mod tests {
 
     fn endpoint(state: &str, failure: Option<&str>) -> HostingSeen {
         let failure = failure.map(str::to_owned);
-        let endpoint = EndpointSeen { state: state.to_owned(), failure, instances: Some((1, 2)) };
+        let endpoint =
+            EndpointSeen { state: state.to_owned(), failure, instances: Some((1, 2)), ..EndpointSeen::default() };
         HostingSeen { endpoint: Some(endpoint), ..HostingSeen::default() }
     }
 
@@ -146,12 +181,38 @@ mod tests {
         assert_eq!(said(Some(&asked), &endpoint("InService", None)), (Holds::Unknown, "Pending"));
         assert_eq!(said(Some(&by_queue), &endpoint("InService", None)), (Holds::Unknown, "NotManaged"));
         assert_eq!(said(None, &seen).1, "NotManaged");
+        let held = HostingSeen { limits: Some((1, 1)), held_by: vec!["team".to_owned()], ..seen.clone() };
+        assert_eq!(said(Some(&asked), &held), (Holds::Yes, "HeldByBudget"));
         let denied = HostingSeen { scaling_trouble: trouble("AccessDenied"), ..seen.clone() };
         assert_eq!(said(Some(&asked), &denied), (Holds::No, "AccessDenied"));
         assert_eq!(said(None, &denied), (Holds::No, "AccessDenied"));
         assert_eq!(
             instances(Some(&seen)),
             Some(InstancesStatus { current: 1, desired: 2, min: Some(1), max: Some(3) })
+        );
+    }
+
+    #[test]
+    fn hours_are_counted_on_from_where_the_status_left_off() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let ran = |since: &str| Ran { since_ms: at(since).as_millisecond(), per_hour: Nano(3_600_000_000_000) };
+        let count = |before: &EmbeddingEndpointStatus, ran: &Ran, now: &str| {
+            let (infrastructure_usd, infrastructure_until) = infrastructure(before, Some(ran), at(now));
+            EmbeddingEndpointStatus { infrastructure_usd, infrastructure_until, ..EmbeddingEndpointStatus::default() }
+        };
+        let first = count(&EmbeddingEndpointStatus::default(), &ran("2026-11-20T00:00:00Z"), "2026-11-20T00:00:10.7Z");
+        assert_eq!(first.infrastructure_usd.as_deref(), Some("10.00"));
+        // Whoever comes next knows no `since` of its own: ten seconds without anybody are counted too, and none twice.
+        let next = count(&first, &ran("2026-11-20T00:00:20Z"), "2026-11-20T00:00:20.2Z");
+        assert_eq!(next.infrastructure_usd.as_deref(), Some("20.00"));
+        let again = count(&next, &ran("2026-11-20T00:00:00Z"), "2026-11-20T00:00:20.9Z");
+        assert_eq!(again.infrastructure_usd.as_deref(), Some("20.00"));
+        assert_eq!(infrastructure(&next, None, at("2026-11-20T01:00:00Z")).0, next.infrastructure_usd);
+        let month = count(&next, &ran("2026-11-20T00:00:00Z"), "2026-12-01T00:00:05Z");
+        assert_eq!(month.infrastructure_usd.as_deref(), Some("5.00"));
+        assert_eq!(
+            count(&month, &ran("2026-11-20T00:00:00Z"), "2026-11-30T00:00:00Z").infrastructure_usd.as_deref(),
+            Some("5.00")
         );
     }
 

@@ -34,9 +34,12 @@ pub struct EmbeddingEndpointStatus {
     /// Texts a second over the last minute, decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items_per_second: Option<String>,
-    /// Dollars of instance-hours in the current month.
+    /// Dollars of instance-hours of the variant in the current month (UTC), at the catalog's price; absent where that or the instance type is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure_usd: Option<String>,
+    /// Until when they are counted (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infrastructure_until: Option<String>,
 }
 
 /// Instances of the variant.

@@ -6,6 +6,7 @@
 
 mod desk;
 mod gauge;
+mod hours;
 mod keep;
 
 pub use desk::Desk;
@@ -84,6 +85,16 @@ impl Asked {
             value: target.value,
             cooldowns: (seconds(scale_in_cooldown, 300), seconds(scale_out_cooldown, 60)),
         })
+    }
+
+    /// The same with no more instances than must run.
+    pub fn at_least(&self) -> Asked {
+        Asked { limits: (self.limits.0, self.limits.0), ..*self }
+    }
+
+    /// Whether its target depends on what the instances are.
+    pub fn needs_instance_type(&self) -> bool {
+        self.metric == Metric::Utilization
     }
 
     /// The same for instances of a type.

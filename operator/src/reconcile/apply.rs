@@ -94,9 +94,9 @@ fn hosted(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<scaling
         let claim = claim.and_then(|place| place.parse().ok());
         let spec = compiled.verdicts.get(id).and_then(in_force);
         let order = match spec {
-            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim }),
+            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim, held_by: None }),
             None => None,
-            Some(spec) => Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim }),
+            Some(spec) => Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim, held_by: None }),
         };
         (id.name.clone(), order)
     };

@@ -4,6 +4,7 @@
 use super::aws::condition;
 use serde_json::{Value, json};
 use tollway_tests::cluster::Cluster;
+use tollway_tests::manifests::budget;
 use tollway_tests::moto::{Moto, identified};
 use tollway_tests::process::Operator;
 use tollway_tests::wait;
@@ -71,7 +72,9 @@ async fn scaling_follows_its_resource_from_its_making_to_its_end() {
     let called = vectors("called", "called", &by("InvocationsPerInstance", 200, 4));
     let theirs = vectors("theirs", "theirs", &by("Utilization", 70, 3));
     let nowhere = vectors("nowhere", "nowhere", &by("Utilization", 70, 3));
-    cluster.apply_text(&namespace, &format!("{busy}{called}{theirs}{nowhere}"));
+    // Less than an instance costs in two seconds.
+    let team = budget("team", "0.0001", "targetRefs: [{kind: EmbeddingEndpoint, name: called}]");
+    cluster.apply_text(&namespace, &format!("{busy}{called}{theirs}{nowhere}{team}"));
     let (status, message) = is(cluster, &namespace, "busy", "ScalingActive", "Active").await;
     assert_eq!(message, "1 to 3 instances, held at 70 % in use");
     assert_eq!(condition(&status, "EndpointInService").0, "True");
@@ -97,18 +100,27 @@ async fn scaling_follows_its_resource_from_its_making_to_its_end() {
     let of_called = (json!([1, 4]), false, json!([policy]));
     assert_eq!(held(&moto.run(SCRIPT, &["look", "called"]).await), of_called);
 
-    // The next leader looks at everything and changes nothing.
+    // The next leader looks at everything and changes nothing but what the hours that ran meanwhile ask for: the budget is exhausted.
     let before = moto.calls();
     assert_eq!(writes(&before).len(), 4, "one target and one policy each: {before:?}");
     operator.restart().await;
     operator.leading().await;
-    wait::until("the next leader's look", async || {
+    let (status, message) = is(cluster, &namespace, "called", "ScalingActive", "HeldByBudget").await;
+    assert!(message.contains("1 to 1 instances") && message.contains("budget team"), "{message}");
+    wait::until("the next leader's looks", async || {
         let calls = moto.calls();
         let looks = calls[before.len()..].iter().filter(|call| *call == "DescribeScalingPolicies");
-        (looks.count() >= 2).then_some(())
+        (looks.count() >= 3).then_some(())
     })
     .await;
-    assert_eq!(writes(&moto.calls()[before.len()..]), Vec::<&String>::new());
+    assert_eq!(writes(&moto.calls()[before.len()..]), ["RegisterScalableTarget"]);
+    let dollars = |text: &Value| text.as_str().and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    assert!(dollars(&status["infrastructureUsd"]) > 0.0001, "{status}");
+    let text = cluster.kubectl(["get", "costbudget", "team", "-n", &namespace, "-o", "json"]);
+    let spent = serde_json::from_str::<Value>(&text).unwrap()["status"].clone();
+    assert!(dollars(&spent["infrastructureUsd"]) > 0.0001, "{spent}");
+    let (_, suspended, policies) = of_called;
+    let of_called = (json!([1, 1]), suspended, policies);
 
     // Somebody turns one and takes the other away: a sweep puts both back.
     let tampered = moto.run(SCRIPT, &["tamper", "busy"]).await;
@@ -117,7 +129,8 @@ async fn scaling_follows_its_resource_from_its_making_to_its_end() {
     back(&moto, "busy", &of_busy).await;
     back(&moto, "called", &of_called).await;
 
-    // A change of the resource does not wait for a sweep.
+    // Neither the end of the budget nor a change of the resource waits for a sweep.
+    cluster.kubectl(["delete", "costbudget", "team", "-n", &namespace]);
     cluster.apply_text(&namespace, &vectors("called", "called", &by("InvocationsPerInstance", 200, 6)));
     back(&moto, "called", &(json!([1, 6]), false, of_called.2)).await;
 

@@ -1,5 +1,6 @@
 //! Every EmbeddingEndpoint's order in; a task for each, and what it saw last, out.
 
+use super::hours;
 use super::keep::{Order, keep};
 use crate::aws::autoscaler::ApplicationAutoScaling;
 use crate::aws::claim::OnResources;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tollway_core::status::HostingSeen;
+use tollway_core::spend::Nano;
+use tollway_core::status::{HostingSeen, Ran};
 
 /// Drift is looked for so often that it is gone within a minute.
 const SWEEP: Pace = Pace::up_to(Duration::from_secs(45));
@@ -38,6 +40,7 @@ struct Inner {
 struct Kept {
     orders: watch::Sender<Order>,
     seen: Option<HostingSeen>,
+    running: Option<Ran>,
     _task: Task,
 }
 
@@ -66,7 +69,7 @@ impl Desk {
                 Some(kept) if kept.orders.borrow().uid == order.uid => {
                     kept.orders.send_if_modified(|held| {
                         let is_news = held.endpoint != order.endpoint;
-                        *held = order;
+                        *held = Order { held_by: held.held_by.take(), ..order };
                         is_news
                     });
                 }
@@ -76,7 +79,7 @@ impl Desk {
                     let tell = move |seen| desk.saw(&of, seen);
                     let keeper = keep(key.clone(), self.aws.clone(), self.claims.clone(), receiver, SWEEP, tell);
                     let task = spawn(&mut inner.tasks, keeper);
-                    inner.kept.insert(key, Kept { orders: sender, seen: None, _task: task });
+                    inner.kept.insert(key, Kept { orders: sender, seen: None, running: None, _task: task });
                 }
             }
         }
@@ -85,10 +88,35 @@ impl Desk {
     fn saw(&self, key: &Key, seen: Option<HostingSeen>) {
         let mut inner = self.inner();
         let Some(kept) = inner.kept.get_mut(key) else { return };
-        if kept.seen != seen {
+        let has_instances = seen.as_ref().and_then(|seen| seen.endpoint.as_ref()?.instances).is_some();
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        if kept.seen != seen || (has_instances && hours::is_due(kept.running.as_ref(), now_ms)) {
             kept.seen = seen;
             self.changed.mark(key.namespace.clone());
         }
+    }
+
+    /// Which exhausted budgets cover an endpoint; `None`: not known.
+    pub fn hold(&self, namespace: &str, name: &str, budgets: Option<Vec<String>>) {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let Some(budgets) = budgets else { return };
+        if let Some(kept) = self.inner().kept.get(&key) {
+            kept.orders.send_if_modified(|held| {
+                let is_news = held.held_by.as_ref() != Some(&budgets);
+                held.held_by = Some(budgets);
+                is_news
+            });
+        }
+    }
+
+    /// What the instances cost an hour from now on; the span that is due to be counted comes back.
+    pub fn cost(&self, namespace: &str, name: &str, now_ms: i64, per_hour: Nano) -> Option<Ran> {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let mut inner = self.inner();
+        let kept = inner.kept.get_mut(&key)?;
+        let (running, counted) = hours::step(kept.running.as_ref(), now_ms, per_hour);
+        kept.running = Some(running);
+        counted
     }
 
     /// What is known of an endpoint.

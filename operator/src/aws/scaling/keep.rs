@@ -21,6 +21,8 @@ pub struct Order {
     pub endpoint: Option<Asker>,
     /// The claim on the resource when it was read.
     pub claim: Option<Place>,
+    /// Exhausted budgets that cover it: no more than the least number of instances runs. `None`: not known yet, and scaling waits for it.
+    pub held_by: Option<Vec<String>>,
 }
 
 /// An endpoint that a spec in force names.
@@ -94,7 +96,7 @@ struct Keeper<E, S, C> {
 
 impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
     async fn sync(&mut self, order: &Order) -> Option<HostingSeen> {
-        let Order { uid, endpoint, claim: _ } = order;
+        let Order { uid, endpoint, claim: _, held_by } = order;
         let mut seen = HostingSeen::default();
         let place = match endpoint {
             Some(asker) => match self.place(asker).await {
@@ -125,19 +127,24 @@ impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
             (None, [only]) => only.instances,
             _ => variant.and_then(|variant| variant.instances),
         };
+        let instance_type = self.instance_type(&place, &found.config).await;
         if let Some(asked) = asker.scaling
+            && let Some(budgets) = held_by
             && seen.scaling_trouble.is_none()
         {
-            match self.scale(uid, &place, asked, &found).await {
+            let asked = if budgets.is_empty() { asked } else { asked.at_least() };
+            match self.scale(uid, &place, asked, &found, &instance_type).await {
                 Ok(limits) => {
                     seen.limits = Some(limits);
+                    seen.held_by.clone_from(budgets);
                     seen.activity = self.activity(&place, instances).await;
                 }
                 Err(trouble) => seen.scaling_trouble = Some(trouble),
             }
         }
         let Endpoint { state, failure, .. } = found;
-        seen.endpoint = Some(EndpointSeen { state, failure, instances });
+        let instance_type = instance_type.ok().flatten();
+        seen.endpoint = Some(EndpointSeen { state, failure, instances, region: place.region, instance_type });
         Some(seen)
     }
 
@@ -158,11 +165,21 @@ impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
         self.claim(uid, None).await
     }
 
-    async fn scale(&mut self, uid: &str, place: &Place, asked: Asked, found: &Endpoint) -> Result<(i32, i32), Trouble> {
+    async fn scale(
+        &mut self,
+        uid: &str,
+        place: &Place,
+        asked: Asked,
+        found: &Endpoint,
+        instance_type: &Result<Option<String>, Trouble>,
+    ) -> Result<(i32, i32), Trouble> {
         if !found.variants.iter().any(|variant| variant.name == place.variant) {
             return Err(no_variant(place, found));
         }
-        let wanted = asked.on(self.instance_type(place, &found.config).await?.as_deref())?;
+        let wanted = match instance_type {
+            Err(trouble) if asked.needs_instance_type() => return Err(trouble.clone()),
+            known => asked.on(known.as_ref().ok().and_then(Option::as_deref))?,
+        };
         let aws = self.aws.clone();
         let scaler = &aws.1;
         if self.claim.is_none() {

@@ -99,7 +99,7 @@ fn account() -> Arc<Account> {
 fn order(name: &str, max: i32) -> Order {
     let scaling = Asked { limits: (1, max), metric: Metric::Utilization, value: 70, cooldowns: (300, 60) };
     let endpoint = Asker { region: None, name: name.to_owned(), variant: None, scaling: Some(scaling) };
-    Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None }
+    Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None, held_by: Some(vec![]) }
 }
 
 fn kept(account: &Arc<Account>, first: Order) -> (watch::Sender<Order>, Told) {
@@ -179,6 +179,22 @@ async fn a_new_leader_goes_on_where_the_last_was_stopped() {
     assert_eq!(next(&mut told).await.scaling_trouble, None);
     assert!(account.targets.lock().unwrap()["home/a/AllTraffic"].policy.is_some());
     assert_eq!(*account.writes.lock().unwrap(), 1, "only what was missing");
+}
+
+#[tokio::test]
+async fn an_exhausted_budget_holds_the_most_at_the_least() {
+    let account = account();
+    let (orders, mut told) = kept(&account, Order { held_by: None, ..order("a", 3) });
+    assert_eq!((next(&mut told).await.limits, limits(&account, "a")), (None, None), "nothing before budgets are known");
+    orders.send_replace(Order { held_by: Some(vec!["team".to_owned()]), ..order("a", 3) });
+    while limits(&account, "a") != Some((1, 1)) {
+        next(&mut told).await;
+    }
+    while next(&mut told).await.held_by != ["team"] {}
+    orders.send_replace(order("a", 3));
+    while limits(&account, "a") != Some((1, 3)) {
+        next(&mut told).await;
+    }
 }
 
 #[tokio::test]
