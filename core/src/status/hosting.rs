@@ -66,7 +66,9 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
             unknown("NotManaged", "QueueDepth is not acted on yet: scaling is left as it is")
         }
         Some(scaling) => match seen.and_then(|seen| seen.limits) {
-            None => unknown("Pending", "AWS was not asked yet"),
+            None => {
+                unknown("Pending", "AWS was not asked yet, or the ledger of a budget that covers it was not read yet")
+            }
             Some(limits) => match seen.map(|seen| seen.held_by.as_slice()) {
                 None | Some([]) => yes("Active", active(scaling, limits)),
                 Some(budgets) => {

@@ -1,9 +1,10 @@
 //! A variant and how it should scale in; calls to Application Auto Scaling, and what it says, out. The only user of `aws_sdk_applicationautoscaling`.
 
-use super::clients::Clients;
+use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
 use super::scaling::{Call, Gauge, Observed, Place, Policy};
 use super::turns::Turns;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_applicationautoscaling::Client;
 use aws_sdk_applicationautoscaling::config::Builder;
 use aws_sdk_applicationautoscaling::types::{
@@ -48,18 +49,19 @@ pub trait Autoscaler: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct ApplicationAutoScaling {
     clients: Arc<Clients>,
+    regions: Regional<Client>,
     turns: Turns,
 }
 
 impl ApplicationAutoScaling {
     /// Has asked nothing yet.
     pub fn new(clients: Arc<Clients>) -> ApplicationAutoScaling {
-        ApplicationAutoScaling { clients, turns: Turns::each(EVERY) }
+        ApplicationAutoScaling { clients, regions: Regional::default(), turns: Turns::each(EVERY) }
     }
 
     async fn client(&self, at: &Place) -> Client {
-        let config = Builder::from(self.clients.config().await);
-        Client::from_conf(config.region(aws_config::Region::new(at.region.clone())).build())
+        let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
+        self.regions.of(&self.clients, Region::new(at.region.clone()), make).await
     }
 
     async fn policy(&self, at: &Place) -> Result<Option<Policy>, AwsError> {

@@ -1,8 +1,9 @@
 //! An endpoint's name in; what SageMaker says of it out. The only user of `aws_sdk_sagemaker`; it changes nothing.
 
-use super::clients::Clients;
+use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
 use super::turns::Turns;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::config::Builder;
 use aws_sdk_sagemaker::error::{ProvideErrorMetadata, SdkError};
@@ -55,19 +56,19 @@ pub struct Variant {
 #[derive(Debug)]
 pub struct SageMaker {
     clients: Arc<Clients>,
+    regions: Regional<Client>,
     turns: Turns,
 }
 
 impl SageMaker {
     /// Has asked nothing yet.
     pub fn new(clients: Arc<Clients>) -> SageMaker {
-        SageMaker { clients, turns: Turns::each(EVERY) }
+        SageMaker { clients, regions: Regional::default(), turns: Turns::each(EVERY) }
     }
 
-    /// Connections are shared by all clients of one configuration.
     async fn client(&self, region: &str) -> Client {
-        let config = Builder::from(self.clients.config().await);
-        Client::from_conf(config.region(aws_config::Region::new(region.to_owned())).build())
+        let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
+        self.regions.of(&self.clients, Region::new(region.to_owned()), make).await
     }
 }
 
