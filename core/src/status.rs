@@ -186,8 +186,8 @@ pub struct EndpointSeen {
 /// Instances that ran until now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
-    /// Since when they are known to run at that price, Unix milliseconds.
-    pub since_ms: i64,
+    /// Since when they are known to run at that price, Unix milliseconds; `None`: since they were counted last.
+    pub since_ms: Option<i64>,
     /// What all of them cost an hour.
     pub per_hour: Nano,
 }

@@ -95,13 +95,14 @@ pub enum Event {
         /// Each client; absent: as much as anyone.
         per_client: Option<Nano>,
     },
-    /// An endpoint's instances ran until now. Counting goes on where the last such event left off, so that one that is lost, repeated or
+    /// An endpoint's instances ran until now. Counting goes on where the last such event left off, so that one that is late, repeated or
     /// told by another operator neither loses nor doubles an hour.
     Instances {
         /// Uid of the endpoint.
         endpoint: String,
-        /// Since when they are known to run, for an endpoint of which the ledger knows nothing yet.
-        since_ms: i64,
+        /// Since when they are known to run; what is between the last count and this is not counted. `None`: whoever tells has just
+        /// begun, and takes them to have run since the last count.
+        since_ms: Option<i64>,
         /// What all of them cost an hour.
         per_hour: Nano,
     },

@@ -116,7 +116,8 @@ pub fn infrastructure(
     let until = before.infrastructure_until.as_ref().and_then(parsed);
     let so_far = before.infrastructure_usd.as_ref().and_then(|usd| usd.parse::<Nano>().ok());
     let so_far = so_far.filter(|_| until.is_some_and(|until| until >= month.start_ms)).unwrap_or(Nano::ZERO);
-    let from = until.unwrap_or_else(|| ran.since_ms.min(to)).max(month.start_ms);
+    let since = ran.since_ms.map_or(to, |since| since.min(to));
+    let from = until.unwrap_or(since).max(month.start_ms);
     if from > to {
         return unchanged;
     }
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn hours_are_counted_on_from_where_the_status_left_off() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let ran = |since: &str| Ran { since_ms: at(since).as_millisecond(), per_hour: Nano(3_600_000_000_000) };
+        let ran = |since: &str| Ran { since_ms: Some(at(since).as_millisecond()), per_hour: Nano(3_600_000_000_000) };
         let count = |before: &EmbeddingEndpointStatus, ran: &Ran, now: &str| {
             let (infrastructure_usd, infrastructure_until) = infrastructure(before, Some(ran), at(now));
             EmbeddingEndpointStatus { infrastructure_usd, infrastructure_until, ..EmbeddingEndpointStatus::default() }
@@ -205,7 +206,8 @@ mod tests {
         let first = count(&EmbeddingEndpointStatus::default(), &ran("2026-11-20T00:00:00Z"), "2026-11-20T00:00:10.7Z");
         assert_eq!(first.infrastructure_usd.as_deref(), Some("10.00"));
         // Whoever comes next knows no `since` of its own: ten seconds without anybody are counted too, and none twice.
-        let next = count(&first, &ran("2026-11-20T00:00:20Z"), "2026-11-20T00:00:20.2Z");
+        let begun = Ran { since_ms: None, ..ran("2026-11-20T00:00:20Z") };
+        let next = count(&first, &begun, "2026-11-20T00:00:20.2Z");
         assert_eq!(next.infrastructure_usd.as_deref(), Some("20.00"));
         let again = count(&next, &ran("2026-11-20T00:00:00Z"), "2026-11-20T00:00:20.9Z");
         assert_eq!(again.infrastructure_usd.as_deref(), Some("20.00"));

@@ -76,8 +76,8 @@ pub enum Input {
 pub struct Ran {
     /// Uid of the EmbeddingEndpoint.
     pub endpoint: String,
-    /// Since when they are known to run at that price, Unix milliseconds.
-    pub since_ms: i64,
+    /// Since when they are known to run at that price, Unix milliseconds; `None`: since they were counted last.
+    pub since_ms: Option<i64>,
     /// What all of them cost an hour.
     pub per_hour: Nano,
 }

@@ -175,7 +175,7 @@ mod tests {
     fn what_instances_cost_is_charged_to_the_running_window_alone() {
         let past = BTreeSet::new();
         let mut plan = plan(&past);
-        let ran = Ran { endpoint: "e".into(), since_ms: 1, per_hour: Nano(5) };
+        let ran = Ran { endpoint: "e".into(), since_ms: Some(1), per_hour: Nano(5) };
         plan.take(&Input::Instances(ran.clone()));
         assert_eq!((&plan.current[..], plan.old[0].len()), (&[ran.event()][..], 0));
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tollway_core::manifest::Kind;
 use tollway_core::spend::Nano;
-use tollway_core::status;
+use tollway_core::status::{self, HostingSeen};
 use tollway_core::table::{Mode, Table};
 
 /// The hours that were counted just now, by endpoint.
@@ -43,7 +43,11 @@ fn exhausted(term: &Term, namespace: &str, table: &Table, budgets: &[String]) ->
 
 /// What the running instances cost an hour, where AWS and the catalog say enough.
 fn per_hour(term: &Term, namespace: &str, name: &str) -> Option<Nano> {
-    let endpoint = term.aws.scaling.seen(namespace, name)?.endpoint?;
+    let HostingSeen { endpoint, trouble, .. } = term.aws.scaling.seen(namespace, name)?;
+    if trouble.is_some_and(|trouble| trouble.reason == "NotFound") {
+        return Some(Nano::ZERO);
+    }
+    let endpoint = endpoint?;
     let running = u64::try_from(endpoint.instances?.0).ok()?;
     let catalog = term.prices.now().0;
     let one = catalog.instance(&endpoint.instance_type?)?.per_hour_in(&endpoint.region);

@@ -7,12 +7,17 @@ const HOUR_MS: u128 = 3_600_000;
 
 impl LedgerState {
     /// Counts from where counting ended, never before the window or after it. A clock that went back counts nothing.
-    pub(super) fn instances(&mut self, now_ms: i64, endpoint: &str, since_ms: i64, per_hour: Nano) -> Transition {
+    pub(super) fn instances(
+        &mut self,
+        now_ms: i64,
+        endpoint: &str,
+        since_ms: Option<i64>,
+        per_hour: Nano,
+    ) -> Transition {
         let to = now_ms.min(self.window.end_ms.unwrap_or(i64::MAX));
-        let from = self.instances_until_ms.get(endpoint).copied().unwrap_or_else(|| since_ms.min(to));
-        let from = from.max(self.window.start_ms);
-        let is_known = self.instances_until_ms.contains_key(endpoint);
-        if to < from || (to == from && is_known) {
+        let until = self.instances_until_ms.get(endpoint).copied();
+        let from = until.max(since_ms.map(|since| since.min(to))).unwrap_or(to).max(self.window.start_ms);
+        if to < from || (to == from && until.is_some()) {
             return Transition { persist: false, effects: vec![] };
         }
         self.infrastructure = self.infrastructure.plus(cost(per_hour, from, to));
@@ -42,8 +47,8 @@ mod tests {
         LedgerState::new(Nano(u64::MAX), Window { id: "w".into(), start_ms: START, end_ms: Some(END) })
     }
 
-    fn ran(endpoint: &str, since_ms: i64, per_hour: u64) -> Event {
-        Event::Instances { endpoint: endpoint.to_owned(), since_ms, per_hour: Nano(per_hour) }
+    fn ran(endpoint: &str, since_ms: impl Into<Option<i64>>, per_hour: u64) -> Event {
+        Event::Instances { endpoint: endpoint.to_owned(), since_ms: since_ms.into(), per_hour: Nano(per_hour) }
     }
 
     #[test]
@@ -67,6 +72,16 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_uncovered_is_not_counted_and_what_ran_unwatched_is() {
+        let mut ledger = ledger();
+        ledger.step(START + 10, &ran("e", START, 3_600_000));
+        ledger.step(START + 1_000, &ran("e", START + 990, 3_600_000));
+        assert_eq!(ledger.infrastructure, Nano(20));
+        ledger.step(START + 2_000, &ran("e", None, 3_600_000));
+        assert_eq!(ledger.infrastructure, Nano(1_020));
+    }
+
+    #[test]
     fn a_deleted_endpoint_keeps_what_it_cost() {
         let mut ledger = ledger();
         ledger.step(START + 10, &ran("gone", START, 3_600_000));
@@ -86,7 +101,7 @@ mod tests {
             for (at, is_fresh, times) in tellings {
                 let now = START + at;
                 for _ in 0..times {
-                    let since = if is_fresh { now } else { latest };
+                    let since = (!is_fresh).then_some(latest);
                     ledger.step(now, &ran("e", since, 3_600_000));
                     // What is on record is what a restarted operator reads.
                     ledger = serde_json::from_value(serde_json::to_value(&ledger).unwrap()).unwrap();

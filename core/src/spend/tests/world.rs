@@ -199,7 +199,7 @@ impl World {
             Action::Infrastructure { operator, amount } => {
                 self.here(
                     operator % operators,
-                    Event::Instances { endpoint: "e".into(), since_ms: 0, per_hour: Nano(3_600 * amount) },
+                    Event::Instances { endpoint: "e".into(), since_ms: Some(0), per_hour: Nano(3_600 * amount) },
                 );
             }
             Action::Credit { operator, id } => {

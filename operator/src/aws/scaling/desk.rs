@@ -1,6 +1,6 @@
 //! Every EmbeddingEndpoint's order in; a task for each, and what it saw last, out.
 
-use super::hours;
+use super::hours::{self, Running};
 use super::keep::{Order, keep};
 use crate::aws::autoscaler::ApplicationAutoScaling;
 use crate::aws::claim::OnResources;
@@ -40,7 +40,7 @@ struct Inner {
 struct Kept {
     orders: watch::Sender<Order>,
     seen: Option<HostingSeen>,
-    running: Option<Ran>,
+    running: Option<Running>,
     _task: Task,
 }
 
