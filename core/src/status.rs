@@ -4,11 +4,13 @@ mod aws;
 mod budget;
 mod condition;
 mod embedding;
+mod hosting;
 mod route;
 
 pub use budget::{cost_budget, instant};
 pub use condition::condition;
 pub use embedding::{EmbeddingSeen, embedding_endpoint};
+pub use hosting::in_force;
 pub use route::{enforcing, model_route};
 
 use crate::{
@@ -147,6 +149,56 @@ pub struct MirrorSeen {
     pub read_at_ms: Option<i64>,
     /// Why it is not as it should be.
     pub trouble: Option<Trouble>,
+}
+
+/// How a SageMaker endpoint and its scaling stand in AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostingSeen {
+    /// The endpoint; absent while it is not known.
+    pub endpoint: Option<EndpointSeen>,
+    /// Why it is not known.
+    pub trouble: Option<Trouble>,
+    /// How many instances the autoscaler may run, least and most; absent where the spec has it run none.
+    pub limits: Option<(i32, i32)>,
+    /// Budgets that are exhausted, so that the most is the least.
+    pub held_by: Vec<String>,
+    /// The last thing the autoscaler did, where AWS says it.
+    pub activity: Option<Activity>,
+    /// Why scaling is not as it should be.
+    pub scaling_trouble: Option<Trouble>,
+}
+
+/// An endpoint as AWS describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSeen {
+    /// AWS's word for its state.
+    pub state: String,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Instances of the variant that run, and that should; absent for one without instances.
+    pub instances: Option<(i32, i32)>,
+    /// Where they run.
+    pub region: String,
+    /// What they are, where that is known.
+    pub instance_type: Option<String>,
+}
+
+/// Instances that ran until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Since when they are known to run at that price, Unix milliseconds; `None`: since they were counted last.
+    pub since_ms: Option<i64>,
+    /// What all of them cost an hour.
+    pub per_hour: Nano,
+}
+
+/// One thing that an autoscaler did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// When it began, Unix milliseconds.
+    pub at_ms: i64,
+    /// Why, in AWS's words.
+    pub reason: String,
 }
 
 /// What is wrong, in one word and in a sentence that says what to do.

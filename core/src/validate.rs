@@ -8,6 +8,7 @@ mod provider;
 mod route;
 
 pub use budget::{Adjustment, Binds, Budget, Correction, topic_region};
+pub use duration::milliseconds;
 pub use embedding::{Embedding, source_names};
 pub use route::{Route, Target};
 

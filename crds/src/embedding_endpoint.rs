@@ -78,7 +78,8 @@ pub struct EmbeddingEndpointSpec {
     /// What the endpoint is created from. Absent: it exists already, and is never changed or deleted. Not acted on yet: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provision: Option<Provision>,
-    /// Scaling by AWS Application Auto Scaling. Absent: left as it is. Not acted on yet: `Supported=False`.
+    /// Scaling by AWS Application Auto Scaling, in a cluster: what is registered here is put back when it drifts and taken away with the resource
+    /// (`ScalingActive`); what was registered before is left alone (`ScalingActive=False/NotOurs`). Absent: left as it is. Standalone: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
     /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out in proportion to the bounds of their texts.

@@ -1,22 +1,29 @@
-//! What budgets ask of AWS in; messages, mirrors and metrics kept up, and what became of them, for status, out.
+//! What budgets and embedding endpoints ask of AWS in; messages, mirrors, metrics and scaling kept up, and what became of them, for status, out.
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `topics`, `budgets`, `measures` | one narrow trait and its adapter a service: SNS, AWS Budgets, CloudWatch |
+//! | `topics`, `budgets`, `measures`, `endpoints`, `autoscaler` | one narrow trait and its adapter a service: SNS, AWS Budgets, CloudWatch, SageMaker, Application Auto Scaling |
+//! | `claim` | the record on a resource of what was made for it |
 //! | `notify` | which messages are due, each sent once |
-//! | `mirror` | desired and observed into calls, pure; `mirror/keep` runs them, `mirror/claim` records what is ours |
+//! | `mirror` | desired and observed into calls, pure; `mirror/keep` runs them |
+//! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each |
 //! | `export` | the figures of every budget, once a minute |
 //!
-//! Nothing here bears on what a ledger grants. Every budget and every message has a task of its own, so that none waits for another.
+//! Nothing here bears on what a ledger grants. Every budget, message and endpoint has a task of its own, so that none waits for another.
 
+mod autoscaler;
 mod budgets;
+pub mod claim;
 mod clients;
+mod endpoints;
 mod error;
 mod export;
 mod measures;
 pub mod mirror;
 pub mod notify;
+pub mod scaling;
 mod topics;
+mod turns;
 
 pub use error::{AwsError, AwsErrorKind};
 pub use mirror::keep::Order;
@@ -24,12 +31,14 @@ pub use notify::Notice;
 pub use topics::Message;
 
 use crate::dirty::Dirty;
+use crate::index::Kind;
 use crate::ledger::{Key, View};
 use budgets::AwsBudgets;
+use claim::OnResources;
 use clients::Clients;
 use kube::Client;
 use measures::CloudWatch;
-use mirror::claim::OnBudgets;
+use scaling::Desk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -45,12 +54,14 @@ const AGAIN: Pace = Pace::up_to(Duration::from_secs(60));
 /// Figures go to CloudWatch this often.
 const MEASURED_EVERY: Duration = Duration::from_secs(60);
 
-/// Everything that budgets have to do with AWS during one term.
+/// Everything that budgets and endpoints have to do with AWS during one term.
 pub struct Aws {
     budgets: Arc<AwsBudgets>,
     topics: Arc<Sns>,
     clients: Arc<Clients>,
-    claims: OnBudgets,
+    claims: OnResources,
+    /// What embedding endpoints ask for.
+    pub scaling: Arc<Desk>,
     inner: Mutex<Inner>,
     /// Namespaces with a budget of which something new is known.
     pub changed: Dirty<String>,
@@ -84,11 +95,10 @@ impl Drop for Task {
     }
 }
 
-impl Inner {
-    fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) -> Task {
-        while self.tasks.try_join_next().is_some() {}
-        Task(self.tasks.spawn(work))
-    }
+/// Starts a task among others; those that ended are forgotten.
+fn spawn(tasks: &mut JoinSet<()>, work: impl Future<Output = ()> + Send + 'static) -> Task {
+    while tasks.try_join_next().is_some() {}
+    Task(tasks.spawn(work))
 }
 
 impl Aws {
@@ -98,8 +108,9 @@ impl Aws {
         Arc::new(Aws {
             budgets: Arc::new(AwsBudgets::new(clients.clone())),
             topics: Arc::new(Sns::new(clients.clone())),
+            scaling: Desk::new(client.clone(), &clients),
+            claims: OnResources { client, kind: Kind::CostBudget },
             clients,
-            claims: OnBudgets(client),
             inner: Mutex::default(),
             changed: Dirty::default(),
         })
@@ -138,7 +149,7 @@ impl Aws {
                         SWEEP,
                         tell,
                     );
-                    let task = inner.spawn(keeper);
+                    let task = spawn(&mut inner.tasks, keeper);
                     inner.mirrors.insert(key, Kept { orders: sender, seen: None, _task: task });
                 }
             }
@@ -167,7 +178,7 @@ impl Aws {
                 continue;
             }
             let work = self.clone().send(key.clone(), notice.clone(), message);
-            let sending = Sending { is_sent: false, trouble: None, _task: inner.spawn(work) };
+            let sending = Sending { is_sent: false, trouble: None, _task: spawn(&mut inner.tasks, work) };
             notices.insert(notice, sending);
         }
         if !notices.is_empty() {
@@ -214,6 +225,7 @@ impl Aws {
 
     /// Ends every task of the term.
     pub fn close(&self) {
+        self.scaling.close();
         let mut inner = self.inner();
         inner.tasks.abort_all();
         inner.mirrors.clear();

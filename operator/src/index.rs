@@ -4,7 +4,7 @@
 //! `status.lastAccepted` is written after a table is published and comes back later still. A spec that is broken in between must
 //! fall back to the newest accepted one, so the index keeps that itself and believes status only where it knows nothing newer.
 
-use crate::aws::mirror::{Place, claim::claimed};
+use crate::aws::claim;
 use kube::api::{ApiResource, ObjectMeta};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
@@ -88,8 +88,8 @@ pub struct About {
     pub config_maps: BTreeSet<String>,
     /// Secrets likewise.
     pub secrets: BTreeSet<String>,
-    /// The place in AWS that it claims, for a CostBudget with a mirror there.
-    pub claim: Option<Place>,
+    /// The place in AWS that it claims: what is there was made for it.
+    pub claim: Option<String>,
     /// It is being deleted and waits for its finalizers.
     pub is_deleting: bool,
 }
@@ -175,7 +175,7 @@ impl Index {
             entry.last_accepted = Some(remembered);
         }
         let mut about = About::read(uid, &value);
-        about.claim = claimed(&metadata);
+        about.claim = claim::claimed(kind, &metadata);
         about.is_deleting = metadata.deletion_timestamp.is_some();
         let beside =
             |about: &About| (about.config_maps.clone(), about.secrets.clone(), about.claim.clone(), about.is_deleting);

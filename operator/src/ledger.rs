@@ -11,7 +11,7 @@ mod store;
 mod streams;
 mod view;
 
-pub use keeper::{Input, Terms};
+pub use keeper::{Input, Ran, Terms};
 pub use streams::{Holder, Stream, Streams};
 pub use view::View;
 
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tollway_core::control::LedgerDown;
 use tollway_core::spend::ledger::DeniedReason;
-use tollway_core::spend::{Effect, Nano, Share, convert};
+use tollway_core::spend::{Effect, Share, convert};
 use tollway_crds::budget_ledger::{BudgetLedger, BudgetRef};
 
 /// A budget, wherever it is.
@@ -182,10 +182,9 @@ impl Books {
         keeper.is_some_and(|keeper| push(&keeper, input))
     }
 
-    /// What the instances of the endpoints that a budget covers cost so far in the window of that id, for whoever counts instance-hours: it
-    /// reduces what may be granted. The running window is that of [`Books::view`]; a sum for another one is ignored. False: say it again.
-    pub fn infrastructure(&self, namespace: &str, budget: &str, window: String, amount: Nano) -> bool {
-        self.tell(namespace, budget, Input::Infrastructure(window, amount))
+    /// The instances of an endpoint that a budget covers ran until now: what they cost reduces what may be granted. False: say it again.
+    pub fn ran(&self, namespace: &str, budget: &str, ran: Ran) -> bool {
+        self.tell(namespace, budget, Input::Instances(ran))
     }
 
     fn tell_all(&self, namespace: &str, input: impl Fn() -> Input) {

@@ -5,10 +5,12 @@
 //! | `dereference` | yes | reads the ConfigMaps and Secrets that resources name |
 //! | `compile` | no | snapshot and facts into a table and a verdict for each resource |
 //! | `apply` | no | publishes the table, tells the ledgers their terms |
+//! | `attend` | no | has exhausted budgets hold endpoints, tells ledgers the instance-hours |
 //! | `build` | no | verdicts and observations into status documents |
 //! | `update_status` | yes | writes the documents that changed |
 
 mod apply;
+mod attend;
 mod build;
 mod compile;
 mod dereference;
@@ -51,6 +53,7 @@ pub async fn run(term: Arc<Term>, mut events: Receiver<Event>) {
             figures = term.books.changed.take() => shown = figures,
             seen = term.observed.changed.take() => shown = seen,
             told = term.aws.changed.take() => shown = told,
+            looked = term.aws.scaling.changed.take() => shown = looked,
         }
         let began = Instant::now();
         if !changed.is_empty() {
@@ -101,7 +104,9 @@ impl State {
         let Some(compiled) = self.compiled.get(namespace) else { return };
         let space = self.index.space(namespace);
         term.writer.retain(namespace, |id| space.about.contains_key(id));
-        let Built { documents, notes, notices } = build::build(term, &space, compiled);
+        let now = jiff::Timestamp::now();
+        let ran = attend::attend(term, &space, compiled, now);
+        let Built { documents, notes, notices } = build::build(term, &space, compiled, &ran, now);
         documents.into_iter().for_each(|document| term.writer.want(document));
         notes.into_iter().for_each(|note| term.setting.notes.note(note));
         notices.into_iter().for_each(|Due { key, window, notices }| term.aws.due(&key, window.as_deref(), notices));

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod collector;
 pub mod http;
 pub mod manifests;
+pub mod moto;
 pub mod process;
 pub mod python;
 pub mod scratch;

@@ -12,5 +12,6 @@ mod cluster {
     mod convergence;
     mod failover;
     mod footprint;
+    mod scaling;
     mod shares;
 }

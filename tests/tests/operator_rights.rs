@@ -1,6 +1,7 @@
 //! The operator does its work with exactly the rights that the README's manifest gives to its service account.
 
 use tollway_tests::cluster::Cluster;
+use tollway_tests::moto::Moto;
 use tollway_tests::process::{Operator, Proxy, workspace};
 use tollway_tests::sim::Account;
 use tollway_tests::wait;
@@ -29,6 +30,17 @@ metadata: {name: mirrored}
 spec: {limit: {amount: "5"}, period: Daily, mode: Observe, awsBudget: {accountId: "123456789012", name: mirrored}}
 "#;
 
+const SCALED: &str = r#"
+apiVersion: tollway.dev/v1alpha1
+kind: EmbeddingEndpoint
+metadata: {name: scaled}
+spec:
+  model: scaled
+  dimensions: 2
+  sagemaker: {endpointName: scaled}
+  autoscaling: {minInstances: 1, maxInstances: 2, target: {metric: InvocationsPerInstance, value: 70}}
+"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rights_in_the_manifest_are_enough() {
     let cluster = Cluster::start().await;
@@ -38,8 +50,11 @@ async fn the_rights_in_the_manifest_are_enough() {
     let kubeconfig = cluster.kubeconfig_of("tollway-system", "tollway-operator").await;
 
     let account = Account::start().await.expect("a port");
+    let moto = Moto::start().await;
+    moto.run("moto_scaling.py", &["make", "scaled", "ml.m5.xlarge"]).await;
     let mut operator = Operator::replica(&cluster, "tollway-system", |p| {
         p.env("KUBECONFIG", &kubeconfig)
+            .env("AWS_ENDPOINT_URL", &moto.url)
             .env("AWS_ENDPOINT_URL_BUDGETS", account.url())
             .env("AWS_ACCESS_KEY_ID", "AKIASIMULATED0000001")
             .env("AWS_SECRET_ACCESS_KEY", "simulated/secret/access/key/number+00001")
@@ -68,11 +83,15 @@ async fn the_rights_in_the_manifest_are_enough() {
     })
     .await;
 
-    // The finalizer of a mirror can be set and taken off.
+    // The finalizers of a mirror and of scaling can be set and taken off.
     cluster.apply_text(&namespace, MIRRORED);
     let in_sync = "--for=condition=AwsBudgetInSync";
     cluster.kubectl(["wait", in_sync, "costbudget/mirrored", "--timeout=30s", "-n", &namespace]);
     cluster.kubectl(["delete", "costbudget", "mirrored", "-n", &namespace]);
+    cluster.apply_text(&namespace, SCALED);
+    let active = "--for=condition=ScalingActive";
+    cluster.kubectl(["wait", active, "embeddingendpoint/scaled", "--timeout=30s", "-n", &namespace]);
+    cluster.kubectl(["delete", "embeddingendpoint", "scaled", "-n", &namespace]);
 
     let log = operator.process.log().to_lowercase();
     assert!(!log.contains("forbidden"), "{log}");

@@ -12,6 +12,7 @@
 
 mod figures;
 mod hello;
+mod instances;
 mod settle;
 pub mod shares;
 mod size;
@@ -21,6 +22,7 @@ mod step;
 mod tests;
 
 pub use figures::Figures;
+pub use instances::cost;
 pub use shares::Shares;
 pub use state::{Holder, LedgerState, LostGrant, OpenGrant};
 
@@ -93,10 +95,16 @@ pub enum Event {
         /// Each client; absent: as much as anyone.
         per_client: Option<Nano>,
     },
-    /// What the budget's instances cost in this window so far.
-    SetInfrastructure {
-        /// The amount.
-        amount: Nano,
+    /// An endpoint's instances ran until now. Counting goes on where the last such event left off, so that one that is late, repeated or
+    /// told by another operator neither loses nor doubles an hour.
+    Instances {
+        /// Uid of the endpoint.
+        endpoint: String,
+        /// Since when they are known to run; what is between the last count and this is not counted. `None`: whoever tells has just
+        /// begun, and takes them to have run since the last count.
+        since_ms: Option<i64>,
+        /// What all of them cost an hour.
+        per_hour: Nano,
     },
     /// One entry of the budget's `adjustments`; an id that was applied before changes nothing.
     Adjust {

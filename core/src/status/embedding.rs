@@ -1,15 +1,15 @@
 //! The verdict on an EmbeddingEndpoint and what proxies saw of it in, its status out.
 
 use super::{
-    Convergence, TargetSeen,
+    Convergence, HostingSeen, Ran, TargetSeen,
     condition::{Because, Conditions, accepted, no, unknown, yes},
-    last_accepted, percentile_ms,
+    hosting, last_accepted, percentile_ms,
     route::{programmed, ready, resolved, supported},
 };
 use crate::compile::{InForce, Verdict};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use tollway_crds::{Condition, EmbeddingEndpointStatus};
+use tollway_crds::EmbeddingEndpointStatus;
 
 /// What is known of an embedding endpoint besides its verdict.
 #[derive(Clone, Debug, Default)]
@@ -18,14 +18,18 @@ pub struct EmbeddingSeen {
     pub convergence: Convergence,
     /// Sources that saw traffic, by name; a request of theirs is one call with a batch of texts.
     pub sources: BTreeMap<String, TargetSeen>,
+    /// The endpoint and its scaling in AWS; absent until they were looked at once.
+    pub hosting: Option<HostingSeen>,
+    /// Instances whose hours are due to be counted.
+    pub ran: Option<Ran>,
 }
 
-/// The status of an EmbeddingEndpoint. What lies with AWS (instances, scaling) nobody looks at yet, and the conditions say so.
+/// The status of an EmbeddingEndpoint.
 #[must_use]
 pub fn embedding_endpoint(
     verdict: &Verdict,
     seen: &EmbeddingSeen,
-    before: &[Condition],
+    before: &EmbeddingEndpointStatus,
     now: Timestamp,
 ) -> EmbeddingEndpointStatus {
     let (accepted, resolved) = (accepted(verdict), resolved(verdict));
@@ -45,20 +49,26 @@ pub fn embedding_endpoint(
         }
     }
     let p95 = percentile_ms(&buckets, 95);
-    let mut conditions = Conditions::new(verdict.generation, before, now);
+    let mut conditions = Conditions::new(verdict.generation, &before.conditions, now);
     conditions.set("Accepted", &accepted);
     conditions.set("ResolvedRefs", &resolved);
     conditions.set("Programmed", &programmed);
     conditions.set("Supported", &supported(verdict));
-    conditions.set("EndpointInService", &unknown("NotObserved", "the endpoint is not looked at in AWS yet"));
-    conditions.set("ScalingActive", &unknown("NotObserved", "scaling is left as it is"));
+    let (spec, hosting) = (hosting::in_force(verdict), seen.hosting.as_ref());
+    conditions.set("EndpointInService", &hosting::in_service(hosting));
+    conditions.set("ScalingActive", &hosting::scaling_active(spec, hosting));
     conditions.set("MeetsLatencyTarget", &meets_target(verdict.latency_target_ms, p95));
     conditions.set("Ready", &ready);
+    let (infrastructure_usd, infrastructure_until) = hosting::infrastructure(before, seen.ran.as_ref(), now);
     let millis = |percent| percentile_ms(&buckets, percent).and_then(|ms| i64::try_from(ms).ok());
     EmbeddingEndpointStatus {
         observed_generation: Some(verdict.generation),
         last_accepted: verdict.last_accepted.as_ref().map(last_accepted),
         conditions: conditions.finish(),
+        instances: hosting::instances(hosting),
+        scaling: hosting::scaling(hosting),
+        infrastructure_usd,
+        infrastructure_until,
         p50_ms: millis(50),
         p95_ms: millis(95),
         ..EmbeddingEndpointStatus::default()

@@ -299,19 +299,22 @@ fn an_embedding_endpoint_says_how_it_is_served_and_how_fast() {
     let mut latency_buckets = vec![0; LATENCY_BUCKETS_MS.len() + 1];
     latency_buckets[1] = 100;
     let calls = TargetSeen { requests: 100, latency_buckets, ..TargetSeen::default() };
-    let seen = EmbeddingSeen { convergence, sources: [("sagemaker".to_owned(), calls)].into() };
+    let seen =
+        EmbeddingSeen { convergence, sources: [("sagemaker".to_owned(), calls)].into(), ..EmbeddingSeen::default() };
+    let before = tollway_crds::EmbeddingEndpointStatus::default();
     let verdict = Verdict { latency_target_ms: Some(500), ..good() };
-    let status = embedding_endpoint(&verdict, &seen, &[], at(1));
+    let status = embedding_endpoint(&verdict, &seen, &before, at(1));
     is(&status.conditions, "Ready", "True", "Ready");
     is(&status.conditions, "Programmed", "True", "Programmed");
     is(&status.conditions, "MeetsLatencyTarget", "True", "Met");
     assert_eq!((status.p50_ms, status.p95_ms), (Some(75), Some(97)));
-    let slow = embedding_endpoint(&Verdict { latency_target_ms: Some(80), ..good() }, &seen, &[], at(1));
+    let slow = embedding_endpoint(&Verdict { latency_target_ms: Some(80), ..good() }, &seen, &before, at(1));
     is(&slow.conditions, "MeetsLatencyTarget", "False", "Missed");
+    is(&slow.conditions, "EndpointInService", "Unknown", "Pending");
     let ignored = vec![FieldError::new("spec.autoscaling", "scaling is left as it is")];
-    let partly = embedding_endpoint(&Verdict { ignored, ..good() }, &EmbeddingSeen::default(), &[], at(1));
+    let partly = embedding_endpoint(&Verdict { ignored, ..good() }, &EmbeddingSeen::default(), &before, at(1));
     is(&partly.conditions, "Supported", "False", "NotSupported");
     is(&partly.conditions, "Programmed", "Unknown", "NoProxies");
-    let lost = embedding_endpoint(&Verdict { models: vec![], ..good() }, &seen, &[], at(1));
+    let lost = embedding_endpoint(&Verdict { models: vec![], ..good() }, &seen, &before, at(1));
     is(&lost.conditions, "Programmed", "False", "NotServed");
 }

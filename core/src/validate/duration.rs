@@ -10,8 +10,9 @@ pub const MINUTE: u64 = 60 * SECOND;
 /// One hour.
 pub const HOUR: u64 = 60 * MINUTE;
 
-/// Milliseconds of `500ms`, `300s`, `5m` or `1h`.
-fn milliseconds(text: &str) -> Option<u64> {
+/// Milliseconds of `500ms`, `300s`, `5m` or `1h`; `None`: something else.
+#[must_use]
+pub fn milliseconds(text: &str) -> Option<u64> {
     let unit = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit);
     let each = match unit {

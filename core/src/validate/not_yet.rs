@@ -7,7 +7,7 @@ use crate::{
     manifest::{FieldError, Spec},
     snapshot::Mode,
 };
-use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, model_route::CacheScope};
+use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, embedding_endpoint::Metric, model_route::CacheScope};
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -24,19 +24,31 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
     match spec {
         Spec::ModelRoute(_) => {}
         Spec::CostBudget(spec) => budget(spec, mode, &mut found),
-        Spec::EmbeddingEndpoint(spec) => embedding(spec, &mut found),
+        Spec::EmbeddingEndpoint(spec) => embedding(spec, mode, &mut found),
     }
     found
 }
 
-fn embedding(spec: &EmbeddingEndpointSpec, found: &mut NotYet) {
+fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
     let EmbeddingEndpointSpec { provision, autoscaling, cache, jobs, .. } = spec;
     found.ignore(
         "spec.provision".to_owned(),
         provision.is_some(),
         "nothing is created yet: create the endpoint yourself",
     );
-    found.ignore("spec.autoscaling".to_owned(), autoscaling.is_some(), "scaling is left as it is");
+    // Only an operator speaks with AWS about instances.
+    let alone = mode == Mode::Standalone;
+    found.ignore(
+        "spec.autoscaling".to_owned(),
+        alone && autoscaling.is_some(),
+        "an operator keeps it; standalone has none, and scaling is left as it is",
+    );
+    let by_queue = autoscaling.as_ref().is_some_and(|scaling| scaling.target.metric == Metric::QueueDepth);
+    found.ignore(
+        "spec.autoscaling.target.metric".to_owned(),
+        !alone && by_queue,
+        "there are no asynchronous jobs to count yet, and scaling is left as it is: use InvocationsPerInstance or Utilization",
+    );
     let shared = cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
     found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own vectors");
     found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");

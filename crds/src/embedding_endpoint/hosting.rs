@@ -19,7 +19,7 @@ pub struct SageMakerEmbeddings {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
-    /// Region called. Default: the proxy's own region.
+    /// Region called. Default: the proxy's own region; the operator looks at the endpoint in its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
     /// What the container speaks. Default Inputs.
@@ -139,11 +139,11 @@ pub struct ScalingTarget {
 /// Metrics an endpoint scales by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Metric {
-    /// Percent of the GPU or CPU in use.
+    /// Percent of the instance's GPUs, or of its CPUs where it has none, in use; of an instance type that is not known, `ScalingActive=False/UnknownInstance`.
     Utilization,
     /// Invocations a minute on each instance.
     InvocationsPerInstance,
-    /// Waiting asynchronous jobs on each instance.
+    /// Waiting asynchronous jobs on each instance. Not acted on yet: `Supported=False`, and scaling is left as it is.
     QueueDepth,
 }
 

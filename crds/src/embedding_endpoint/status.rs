@@ -34,9 +34,12 @@ pub struct EmbeddingEndpointStatus {
     /// Texts a second over the last minute, decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items_per_second: Option<String>,
-    /// Dollars of instance-hours in the current month.
+    /// Dollars of instance-hours of the variant in the current month (UTC), at the catalog's price; absent where that or the instance type is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure_usd: Option<String>,
+    /// Until when they are counted (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub infrastructure_until: Option<String>,
 }
 
 /// Instances of the variant.
@@ -45,12 +48,14 @@ pub struct EmbeddingEndpointStatus {
 pub struct InstancesStatus {
     /// Running.
     pub current: i32,
-    /// Wanted by the autoscaler.
+    /// Wanted by the autoscaler, or by whoever set them by hand.
     pub desired: i32,
-    /// At least.
-    pub min: i32,
-    /// At most.
-    pub max: i32,
+    /// At least, as the autoscaler has it; absent: it is not told to scale the variant by this resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i32>,
+    /// At most, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i32>,
 }
 
 /// The last thing the autoscaler did.

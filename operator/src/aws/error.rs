@@ -1,4 +1,4 @@
-//! An SDK's error in; what it means for a budget, in a word and with the remedy, out.
+//! An SDK's error in; what it means for a budget or an endpoint, in a word and with the remedy, out.
 
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -30,6 +30,8 @@ pub enum AwsErrorKind {
     Exists,
     /// Too many calls; later again.
     Throttled,
+    /// The account may have no more of it.
+    Quota,
     /// AWS refuses the request as it is.
     Refused,
     /// AWS, or the way there, is down.
@@ -70,23 +72,33 @@ impl AwsError {
         AwsError { action, kind, message }
     }
 
-    /// What to say of it on the budget.
+    /// What to say of it on a budget.
     pub fn trouble(&self) -> Trouble {
+        self.told("docs/aws.md", "; the cap holds without")
+    }
+
+    /// What to say of it on an embedding endpoint.
+    pub fn on_endpoint(&self) -> Trouble {
+        self.told("docs/embeddings.md", "")
+    }
+
+    fn told(&self, page: &str, beside: &str) -> Trouble {
         let AwsError { action, kind, message } = self;
         let (reason, remedy) = match kind {
             AwsErrorKind::AccessDenied => {
-                ("AccessDenied", format!("allow the operator's identity {action} (docs/aws.md has the policy)"))
+                ("AccessDenied", format!("allow the operator's identity {action} ({page} has the policy)"))
             }
             AwsErrorKind::NoCredentials => {
-                ("NoCredentials", "give the operator an AWS identity and AWS_REGION (docs/aws.md)".to_owned())
+                ("NoCredentials", format!("give the operator an AWS identity and AWS_REGION ({page})"))
             }
             AwsErrorKind::NotFound => ("NotFound", "check the account, the region and the name".to_owned()),
             AwsErrorKind::Exists => ("NotOurs", "choose another name, or delete the one that is there".to_owned()),
             AwsErrorKind::Throttled => ("Throttled", "it is tried again, less often".to_owned()),
+            AwsErrorKind::Quota => ("QuotaExceeded", "ask AWS for a higher quota, or ask for less".to_owned()),
             AwsErrorKind::Refused => ("Refused", "mend what AWS names".to_owned()),
             AwsErrorKind::Unavailable => ("Unavailable", "it is tried again".to_owned()),
         };
-        Trouble { reason, message: format!("{action}: {message}: {remedy}; the cap holds without") }
+        Trouble { reason, message: format!("{action}: {message}: {remedy}{beside}") }
     }
 }
 
@@ -105,21 +117,26 @@ fn kind(code: &str) -> AwsErrorKind {
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "MissingAuthenticationToken" => AwsErrorKind::NoCredentials,
-        "NotFoundException" | "NotFound" | "ResourceNotFoundException" => AwsErrorKind::NotFound,
+        "NotFoundException" | "NotFound" | "ResourceNotFoundException" | "ObjectNotFoundException" => {
+            AwsErrorKind::NotFound
+        }
         "DuplicateRecordException" => AwsErrorKind::Exists,
         "ThrottlingException"
         | "Throttling"
         | "Throttled"
         | "TooManyRequestsException"
         | "RequestLimitExceeded"
+        | "ConcurrentUpdateException"
         | "ResourceLockedException" => AwsErrorKind::Throttled,
+        "CreationLimitExceededException"
+        | "LimitExceededException"
+        | "ResourceLimitExceeded"
+        | "ServiceQuotaExceededException" => AwsErrorKind::Quota,
         "InvalidParameterException"
         | "InvalidParameter"
         | "InvalidParameterValue"
         | "ValidationException"
-        | "ValidationError"
-        | "CreationLimitExceededException"
-        | "ServiceQuotaExceededException" => AwsErrorKind::Refused,
+        | "ValidationError" => AwsErrorKind::Refused,
         _ => AwsErrorKind::Unavailable,
     }
 }
@@ -144,6 +161,8 @@ mod tests {
     fn codes_of_every_service_are_known() {
         assert_eq!(kind("AuthorizationError"), AwsErrorKind::AccessDenied);
         assert_eq!(kind("Throttled"), AwsErrorKind::Throttled);
+        assert_eq!(kind("ObjectNotFoundException"), AwsErrorKind::NotFound);
+        assert_eq!(kind("LimitExceededException"), AwsErrorKind::Quota);
         assert_eq!(kind("InternalErrorException"), AwsErrorKind::Unavailable);
     }
 }

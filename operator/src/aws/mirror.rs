@@ -5,7 +5,6 @@
 //! creates anything, the resource gets a finalizer and an annotation with the place, in one write: whoever leads next knows from it
 //! what is ours, whatever was interrupted.
 
-pub mod claim;
 pub mod keep;
 
 use std::collections::BTreeMap;

@@ -1,12 +1,11 @@
 //! A topic and a message in; published by SNS in the topic's own region out. The only user of `aws_sdk_sns`.
 
-use super::clients::Clients;
+use super::clients::{Clients, Regional};
 use super::error::AwsError;
+use aws_config::SdkConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Region};
-use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 use tollway_core::validate::topic_region;
 
 /// What is said to a topic.
@@ -28,13 +27,13 @@ pub trait Topics: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Sns {
     clients: Arc<Clients>,
-    regions: Mutex<HashMap<String, Client>>,
+    regions: Regional<Client>,
 }
 
 impl Sns {
     /// No client yet.
     pub fn new(clients: Arc<Clients>) -> Sns {
-        Sns { clients, regions: Mutex::default() }
+        Sns { clients, regions: Regional::default() }
     }
 
     async fn client(&self, topic: &str) -> Client {
@@ -42,14 +41,8 @@ impl Sns {
             Some(region) => Region::new(region.to_owned()),
             None => self.clients.region().await,
         };
-        let mut regions = self.regions.lock().await;
-        if let Some(client) = regions.get(region.as_ref()) {
-            return client.clone();
-        }
-        let config = Builder::from(self.clients.config().await).region(region.clone()).build();
-        let client = Client::from_conf(config);
-        regions.insert(region.to_string(), client.clone());
-        client
+        let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
+        self.regions.of(&self.clients, region, make).await
     }
 }
 

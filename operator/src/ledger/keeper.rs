@@ -65,10 +65,28 @@ pub enum Input {
     Close(Holder, control::Close),
     /// A Pod is gone for good.
     PodGone(String),
-    /// What the instances of the budget's endpoints cost so far in the window of that id.
-    Infrastructure(String, Nano),
+    /// The instances of an endpoint that the budget covers ran until now.
+    Instances(Ran),
     /// The object of that uid was deleted.
     LedgerGone(String),
+}
+
+/// The instances of an endpoint, running until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Uid of the EmbeddingEndpoint.
+    pub endpoint: String,
+    /// Since when they are known to run at that price, Unix milliseconds; `None`: since they were counted last.
+    pub since_ms: Option<i64>,
+    /// What all of them cost an hour.
+    pub per_hour: Nano,
+}
+
+impl Ran {
+    pub(super) fn event(&self) -> Event {
+        let Ran { endpoint, since_ms, per_hour } = self.clone();
+        Event::Instances { endpoint, since_ms, per_hour }
+    }
 }
 
 /// The task of one budget.
@@ -222,7 +240,6 @@ impl Keeper {
                 plan.current.push(Event::Adjust { id: id.clone(), adjustment: *adjustment });
             }
         }
-        plan.window = self.current.as_ref().map(|current| current.state().window.id.clone());
         for input in &inputs {
             plan.take(input);
         }

@@ -12,8 +12,6 @@ pub(super) struct Plan<'a> {
     uid: Option<String>,
     uids: Vec<String>,
     past: &'a BTreeSet<String>,
-    /// Id of the current ledger's window.
-    pub(super) window: Option<String>,
     pub(super) current: Vec<Event>,
     pub(super) old: Vec<Vec<Event>>,
     pub(super) connected: Vec<Holder>,
@@ -29,16 +27,7 @@ impl<'p> Plan<'p> {
     ) -> Plan<'p> {
         let uids: Vec<String> = old.map(str::to_owned).collect();
         let old = uids.iter().map(|_| vec![]).collect();
-        Plan {
-            uid: current.map(str::to_owned),
-            uids,
-            past,
-            window: None,
-            current: vec![],
-            old,
-            connected: vec![],
-            done: vec![],
-        }
+        Plan { uid: current.map(str::to_owned), uids, past, current: vec![], old, connected: vec![], done: vec![] }
     }
 
     fn at(&mut self, uid: &str) -> Option<&mut Vec<Event>> {
@@ -65,11 +54,7 @@ impl<'p> Plan<'p> {
                 let event = convert::close(&holder.incarnation, close.clone());
                 self.named(&close.ledger, event, holder, close.grant);
             }
-            Input::Infrastructure(window, amount) => {
-                if self.window.as_ref() == Some(window) {
-                    self.current.push(Event::SetInfrastructure { amount: *amount });
-                }
-            }
+            Input::Instances(ran) => self.current.push(ran.event()),
             Input::PodGone(pod) => self.everywhere(&Event::PodGone { pod: pod.clone() }),
         }
     }
@@ -127,6 +112,7 @@ impl<'p> Plan<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ran;
     use tollway_core::control::{Ask, Close};
     use tollway_core::spend::Nano;
     use tollway_core::spend::ledger::ShownGrant;
@@ -186,14 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn what_instances_cost_is_charged_to_its_own_window_alone() {
+    fn what_instances_cost_is_charged_to_the_running_window_alone() {
         let past = BTreeSet::new();
         let mut plan = plan(&past);
-        plan.window = Some("2026-11".into());
-        for window in ["2026-10", "2026-11"] {
-            plan.take(&Input::Infrastructure(window.into(), Nano(5)));
-        }
-        assert_eq!((&plan.current[..], plan.old[0].len()), (&[Event::SetInfrastructure { amount: Nano(5) }][..], 0));
+        let ran = Ran { endpoint: "e".into(), since_ms: Some(1), per_hour: Nano(5) };
+        plan.take(&Input::Instances(ran.clone()));
+        assert_eq!((&plan.current[..], plan.old[0].len()), (&[ran.event()][..], 0));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! A compilation in; the table published, the ledgers told their terms and AWS what budgets ask of it.
+//! A compilation in; the table published, the ledgers told their terms and AWS what budgets and endpoints ask of it.
 
 use super::compile::Compiled;
 use super::dereference::Found;
-use crate::aws::{Order, mirror::Wanted};
+use crate::aws::{Order, mirror::Wanted, scaling};
 use crate::index::{About, Space};
 use crate::ledger::Terms;
 use crate::term::Term;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use tollway_core::compile::InForce;
 use tollway_core::manifest::{Id, Kind, Spec};
 use tollway_core::spend::ledger::Adjustment;
+use tollway_core::status::in_force;
 use tollway_core::table::Mode;
 use tollway_crds::cost_budget::CostBudgetSpec;
 
@@ -18,6 +19,7 @@ pub fn apply(term: &Term, space: &Space, compiled: &Compiled, found: Found) {
     // Ledgers first: a proxy that gets the table asks at once.
     term.books.agree(namespace, terms(space, compiled));
     term.aws.agree(namespace, orders(space, compiled));
+    term.aws.scaling.agree(namespace, hosted(space, compiled));
     let revision = term.floor.max(space.revision).max(found.revision);
     let Compiled { encoded, generations, .. } = compiled;
     let sent =
@@ -68,6 +70,7 @@ fn orders(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<Order>>
     let budgets = space.about.iter().filter(|(id, _)| id.kind == Kind::CostBudget);
     let order = |(id, about): (&Id, &About)| {
         let About { uid, claim, is_deleting, .. } = about.clone();
+        let claim = claim.and_then(|place| place.parse().ok());
         let verdict = compiled.verdicts.get(id).filter(|verdict| verdict.in_force != InForce::Nothing);
         let spec = verdict.and_then(|verdict| match &verdict.last_accepted.as_ref()?.spec {
             Spec::CostBudget(spec) => Some(spec),
@@ -81,6 +84,23 @@ fn orders(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<Order>>
         (id.name.clone(), order)
     };
     budgets.map(order).collect()
+}
+
+/// What every EmbeddingEndpoint there is asks of AWS; one that is being deleted asks for nothing.
+fn hosted(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<scaling::Order>> {
+    let endpoints = space.about.iter().filter(|(id, _)| id.kind == Kind::EmbeddingEndpoint);
+    let order = |(id, about): (&Id, &About)| {
+        let About { uid, claim, is_deleting, .. } = about.clone();
+        let claim = claim.and_then(|place| place.parse().ok());
+        let spec = compiled.verdicts.get(id).and_then(in_force);
+        let order = match spec {
+            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim, held_by: None }),
+            None => None,
+            Some(spec) => Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim, held_by: None }),
+        };
+        (id.name.clone(), order)
+    };
+    endpoints.map(order).collect()
 }
 
 fn adjustments(spec: &CostBudgetSpec) -> Vec<(String, Adjustment)> {

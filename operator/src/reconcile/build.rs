@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tollway_core::compile::{InForce, Verdict};
 use tollway_core::manifest::{Kind, Spec};
-use tollway_core::status::{self, BudgetSeen, EmbeddingSeen, RouteSeen, instant};
+use tollway_core::status::{self, BudgetSeen, EmbeddingSeen, Ran, RouteSeen, instant};
 use tollway_core::table::Embedding;
 use tollway_crds::{CostBudgetStatus, EmbeddingEndpointStatus, ModelRouteStatus};
 
@@ -38,8 +39,7 @@ pub struct Due {
     pub notices: Vec<(Notice, Message)>,
 }
 
-pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Built {
-    let now = Timestamp::now();
+pub fn build(term: &Term, space: &Space, compiled: &Compiled, ran: &BTreeMap<String, Ran>, now: Timestamp) -> Built {
     let namespace = &space.snapshot.namespace;
     let Built { mut documents, mut notes, mut notices } = Built::default();
     for (id, verdict) in &compiled.verdicts {
@@ -58,8 +58,10 @@ pub fn build(term: &Term, space: &Space, compiled: &Compiled) -> Built {
                 let seen = EmbeddingSeen {
                     convergence: term.hub.space(namespace).fleet().convergence(&place),
                     sources: term.observed.route(namespace, &place),
+                    hosting: term.aws.scaling.seen(namespace, &id.name),
+                    ran: ran.get(&id.name).cloned(),
                 };
-                value(&status::embedding_endpoint(verdict, &seen, &before.conditions, now))
+                value(&status::embedding_endpoint(verdict, &seen, &before, now))
             }
         };
         let Some(status) = status else { continue };

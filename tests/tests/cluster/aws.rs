@@ -4,13 +4,14 @@
 use serde_json::{Value, json};
 use std::time::Instant;
 use tollway_tests::cluster::Cluster;
-use tollway_tests::http;
 use tollway_tests::manifests::budget;
-use tollway_tests::process::{Operator, Program, free_port};
+use tollway_tests::moto::{Moto, identified};
+use tollway_tests::process::Operator;
 use tollway_tests::sim::Account;
-use tollway_tests::{python, wait};
+use tollway_tests::wait;
 
 const ACCOUNT: &str = "123456789012";
+const TOPIC_SCRIPT: &str = "moto_topic.py";
 const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:money";
 
 /// A dime a request.
@@ -27,23 +28,12 @@ spec:
   - split: [{target: pretend, weight: 1}]
 "#;
 
-fn identified(program: Program) -> Program {
-    program
-        .env("AWS_ACCESS_KEY_ID", "AKIASIMULATED0000001")
-        .env("AWS_SECRET_ACCESS_KEY", "simulated/secret/access/key/number+00001")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-}
-
 fn status(cluster: &Cluster, namespace: &str, name: &str) -> Value {
     let text = cluster.kubectl(["get", "costbudget", name, "-n", namespace, "-o", "json"]);
     serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}"))["status"].clone()
 }
 
-fn condition(status: &Value, type_: &str) -> (String, String, String) {
+pub(super) fn condition(status: &Value, type_: &str) -> (String, String, String) {
     let all = status["conditions"].as_array().cloned().unwrap_or_default();
     let found = all.into_iter().find(|condition| condition["type"] == type_).unwrap_or_default();
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
@@ -144,16 +134,9 @@ async fn a_mirror_follows_its_budget_from_its_making_to_its_end() {
     assert_eq!(account.budget(ACCOUNT, "models"), None, "kubectl waited for the finalizer");
 }
 
-async fn moto(arguments: &[&str], url: &str) -> Value {
-    let program = identified(python::script("moto_topic.py").args(arguments).env("AWS_ENDPOINT_URL", url));
-    let output = tokio::task::spawn_blocking(move || program.output()).await.expect("the script ran");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
-}
-
 /// Percents of the messages that came since the last call.
-async fn percents(queue: &str, url: &str) -> Vec<Option<i64>> {
-    let messages = moto(&["drain", queue], url).await;
+async fn percents(queue: &str, moto: &Moto) -> Vec<Option<i64>> {
+    let messages = moto.run(TOPIC_SCRIPT, &["drain", queue]).await;
     let percent = |message: &Value| {
         let body: Value =
             message["Message"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -168,16 +151,12 @@ async fn percents(queue: &str, url: &str) -> Vec<Option<i64>> {
 async fn a_crossed_threshold_is_published_once_whoever_leads() {
     let cluster = Cluster::shared().await;
     let namespace = cluster.namespace("notify").await;
-    let port = free_port();
-    let url = format!("http://127.0.0.1:{port}");
-    let _moto = python::program("moto_server").args(["-H", "127.0.0.1", "-p", &port.to_string()]).start();
-    wait::until("moto to answer", async || http::try_get(&format!("{url}/moto-api/")).await.is_ok().then_some(()))
-        .await;
-    let made = moto(&["make"], &url).await;
+    let moto = Moto::start().await;
+    let made = moto.run(TOPIC_SCRIPT, &["make"]).await;
     let (topic, queue) = (made["topic"].as_str().unwrap(), made["queue"].as_str().unwrap());
 
     let mut operator = Operator::start_with(cluster, |program| {
-        identified(program).arg(format!("--watch-namespace={namespace}")).env("AWS_ENDPOINT_URL", &url)
+        identified(program).arg(format!("--watch-namespace={namespace}")).env("AWS_ENDPOINT_URL", &moto.url)
     })
     .await;
     let notify = format!("[{{notify: {{snsTopicArn: \"{topic}\"}}}}]");
@@ -193,7 +172,7 @@ async fn a_crossed_threshold_is_published_once_whoever_leads() {
     let crossed = Instant::now();
     let mut seen = Vec::new();
     wait::until("word of 50 %", async || {
-        seen.extend(percents(queue, &url).await);
+        seen.extend(percents(queue, &moto).await);
         (seen == [Some(50)]).then_some(())
     })
     .await;
@@ -211,16 +190,16 @@ async fn a_crossed_threshold_is_published_once_whoever_leads() {
         wait::until("an answer", async || proxy.chat("dime", "hello").await.status.is_success().then_some(())).await;
     }
     wait::until("word of 80 %", async || {
-        seen.extend(percents(queue, &url).await);
+        seen.extend(percents(queue, &moto).await);
         (seen == [Some(50), Some(80)]).then_some(())
     })
     .await;
 
     // moto's own AWS Budgets takes what is sent: made with the resource, and gone with it.
     is(cluster, &namespace, "plain", "AwsBudgetInSync", "InSync").await;
-    let budgets = moto(&["budgets", ACCOUNT], &url).await;
+    let budgets = moto.run(TOPIC_SCRIPT, &["budgets", ACCOUNT]).await;
     assert_eq!((&budgets[0]["BudgetName"], &budgets[0]["BudgetLimit"]["Amount"]), (&json!("plain"), &json!("5.00")));
     cluster.kubectl(["delete", "costbudget", "plain", "-n", &namespace]);
-    assert_eq!(moto(&["budgets", ACCOUNT], &url).await, json!([]));
-    assert_eq!(percents(queue, &url).await, []);
+    assert_eq!(moto.run(TOPIC_SCRIPT, &["budgets", ACCOUNT]).await, json!([]));
+    assert_eq!(percents(queue, &moto).await, []);
 }

@@ -25,6 +25,9 @@ pub struct LedgerState {
     /// What instances cost in this window: reduces what may be granted, is not part of what was spent.
     #[serde(default)]
     pub infrastructure: Nano,
+    /// Until when the instances of each endpoint are counted, by the endpoint's uid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instances_until_ms: BTreeMap<String, i64>,
     /// Charged for grants that are closed or burned.
     #[serde(default)]
     pub settled: Nano,

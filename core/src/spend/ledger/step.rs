@@ -31,11 +31,7 @@ impl LedgerState {
             Event::Tick => self.tick(now_ms),
             Event::SetCap { cap, observe } => self.set_cap(now_ms, *cap, *observe),
             Event::SetShares { per_user, per_client } => self.set_shares(now_ms, *per_user, *per_client),
-            Event::SetInfrastructure { amount } => {
-                let changed = self.infrastructure != *amount;
-                self.infrastructure = *amount;
-                Transition { persist: changed, effects: vec![] }
-            }
+            Event::Instances { endpoint, since_ms, per_hour } => self.instances(now_ms, endpoint, *since_ms, *per_hour),
             Event::Adjust { id, adjustment } => self.adjust(now_ms, id, *adjustment),
             Event::Freeze { reason } => self.freeze(reason),
         };

@@ -235,7 +235,8 @@ fn a_lowered_cap_grants_nothing_recalls_and_bounds_by_what_is_committed() {
 #[test]
 fn infrastructure_reduces_what_is_granted_and_is_not_spent() {
     let mut ledger = ledger(100);
-    ledger.step(NOW, &Event::SetInfrastructure { amount: Nano(70) });
+    // A thousand seconds.
+    ledger.step(NOW, &Event::Instances { endpoint: "e".into(), since_ms: Some(0), per_hour: Nano(252) });
     assert_eq!(denied(&ledger.step(NOW, &ask("a", 1, 31, 31))), (DeniedReason::Exhausted, 30));
     let figures = ledger.figures();
     assert_eq!((figures.spent, figures.remaining, figures.infrastructure), (Nano::ZERO, Nano(30), Nano(70)));

@@ -197,7 +197,10 @@ impl World {
                 }
             }
             Action::Infrastructure { operator, amount } => {
-                self.here(operator % operators, Event::SetInfrastructure { amount: Nano(amount) });
+                self.here(
+                    operator % operators,
+                    Event::Instances { endpoint: "e".into(), since_ms: Some(0), per_hour: Nano(3_600 * amount) },
+                );
             }
             Action::Credit { operator, id } => {
                 self.credits.insert(id);

@@ -1,9 +1,9 @@
 //! What one CostBudget asks of AWS Budgets in; its mirror made, corrected on drift and deleted out. One task a budget, so that none waits for another.
 
-use super::claim::Claims;
 use super::{Place, Wanted, plan};
 use crate::aws::Pace;
 use crate::aws::budgets::Budgets;
+use crate::aws::claim::Claims;
 use crate::aws::error::{AwsError, AwsErrorKind};
 use crate::ledger::Key;
 use std::sync::Arc;
@@ -96,7 +96,8 @@ impl<B: Budgets, C: Claims> Mirror<'_, B, C> {
     }
 
     async fn claim(&self, place: Option<&Place>) -> Result<(), Trouble> {
-        self.claims.set(self.key, &self.order.uid, place).await.map_err(|error| Trouble {
+        let place = place.map(ToString::to_string);
+        self.claims.set(self.key, &self.order.uid, place.as_deref()).await.map_err(|error| Trouble {
             reason: "NotClaimed",
             message: format!(
                 "the CostBudget's finalizer cannot be written ({error}): allow the operator to patch costbudgets"
@@ -130,7 +131,7 @@ mod tests {
     #[derive(Default)]
     struct Account {
         there: Mutex<BTreeMap<String, Observed>>,
-        claims: Mutex<Vec<Option<Place>>>,
+        claims: Mutex<Vec<Option<String>>>,
         denied: Mutex<bool>,
     }
 
@@ -154,7 +155,7 @@ mod tests {
             match call {
                 Call::Create(wanted) => {
                     let claimed = self.claims.lock().unwrap().last().cloned().flatten();
-                    assert_eq!(claimed.as_ref(), Some(at), "made before it was claimed");
+                    assert_eq!(claimed, Some(at.to_string()), "made before it was claimed");
                     let alerts = wanted.alerts.iter().map(|(percent, topic)| (*percent, Some(topic.clone()))).collect();
                     let observed = Observed {
                         limit: Some(wanted.limit),
@@ -181,9 +182,9 @@ mod tests {
     struct OnAccount(Arc<Account>);
 
     impl Claims for OnAccount {
-        async fn set(&self, _: &Key, uid: &str, place: Option<&Place>) -> Result<(), kube::Error> {
+        async fn set(&self, _: &Key, uid: &str, place: Option<&str>) -> Result<(), kube::Error> {
             assert_eq!(uid, "u");
-            self.0.claims.lock().unwrap().push(place.cloned());
+            self.0.claims.lock().unwrap().push(place.map(str::to_owned));
             Ok(())
         }
     }

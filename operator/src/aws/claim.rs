@@ -1,0 +1,61 @@
+//! A resource and a place in AWS in; the record on the resource that what is there was made for it out.
+
+use crate::index::{Kind, api_resource};
+use crate::ledger::Key;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+/// Field manager of claims, and of nothing else: what it does not apply again is taken off.
+const MANAGER: &str = "tollway-operator-aws";
+
+/// The finalizer that holds a resource until what was made for it is deleted, and the annotation that says where that is.
+const fn mark(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::CostBudget => Some("tollway.dev/aws-budget"),
+        Kind::EmbeddingEndpoint => Some("tollway.dev/aws-scaling"),
+        Kind::ModelRoute => None,
+    }
+}
+
+/// The place that a resource's metadata claims.
+pub fn claimed(kind: Kind, metadata: &ObjectMeta) -> Option<String> {
+    let mark = mark(kind)?;
+    let held = metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|one| one == mark));
+    metadata.annotations.as_ref().filter(|_| held)?.get(mark).cloned()
+}
+
+/// Where claims are kept.
+pub trait Claims: Send + Sync + 'static {
+    /// Sets the claim of this very object, or takes it off.
+    fn set(&self, key: &Key, uid: &str, place: Option<&str>) -> impl Future<Output = Result<(), kube::Error>> + Send;
+}
+
+/// Claims on the resources themselves.
+#[derive(Clone)]
+pub struct OnResources {
+    /// The API server.
+    pub client: Client,
+    /// Which resources.
+    pub kind: Kind,
+}
+
+impl Claims for OnResources {
+    async fn set(&self, key: &Key, uid: &str, place: Option<&str>) -> Result<(), kube::Error> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &key.namespace, &api_resource(self.kind));
+        let mut metadata = json!({"uid": uid});
+        if let (Some(place), Some(mark)) = (place, mark(self.kind)) {
+            metadata["finalizers"] = json!([mark]);
+            metadata["annotations"] = json!({mark: place});
+        }
+        let patch = json!({"apiVersion": tollway_crds::API_VERSION, "kind": self.kind.as_str(), "metadata": metadata});
+        let apply = PatchParams::apply(MANAGER).force();
+        match api.patch(&key.name, &apply, &Patch::Apply(&patch)).await {
+            // Gone, or made anew: nothing of this object is left to take off.
+            Err(kube::Error::Api(status)) if place.is_none() && matches!(status.code, 404 | 409 | 422) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Every EmbeddingEndpoint's order in; a task for each, and what it saw last, out.
+
+use super::hours::{self, Running};
+use super::keep::{Order, keep};
+use crate::aws::autoscaler::ApplicationAutoScaling;
+use crate::aws::claim::OnResources;
+use crate::aws::clients::Clients;
+use crate::aws::endpoints::SageMaker;
+use crate::aws::{Pace, Task, spawn};
+use crate::dirty::Dirty;
+use crate::index::Kind;
+use crate::ledger::Key;
+use kube::Client;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tollway_core::spend::Nano;
+use tollway_core::status::{HostingSeen, Ran};
+
+/// Drift is looked for so often that it is gone within a minute.
+const SWEEP: Pace = Pace::up_to(Duration::from_secs(45));
+
+/// Everything that embedding endpoints have to do with AWS during one term.
+pub struct Desk {
+    aws: Arc<(SageMaker, ApplicationAutoScaling)>,
+    claims: OnResources,
+    inner: Mutex<Inner>,
+    /// Namespaces with an endpoint of which something new is known.
+    pub changed: Dirty<String>,
+}
+
+#[derive(Default)]
+struct Inner {
+    kept: BTreeMap<Key, Kept>,
+    tasks: JoinSet<()>,
+}
+
+struct Kept {
+    orders: watch::Sender<Order>,
+    seen: Option<HostingSeen>,
+    running: Option<Running>,
+    _task: Task,
+}
+
+impl Desk {
+    /// Knows nothing and has asked nothing yet.
+    pub(in crate::aws) fn new(client: Client, clients: &Arc<Clients>) -> Arc<Desk> {
+        Arc::new(Desk {
+            aws: Arc::new((SageMaker::new(clients.clone()), ApplicationAutoScaling::new(clients.clone()))),
+            claims: OnResources { client, kind: Kind::EmbeddingEndpoint },
+            inner: Mutex::default(),
+            changed: Dirty::default(),
+        })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// What every EmbeddingEndpoint of a namespace asks for: all of them, each time. `None`: no spec of it is in force, and nothing changes.
+    pub fn agree(self: &Arc<Self>, namespace: &str, orders: BTreeMap<String, Option<Order>>) {
+        let mut inner = self.inner();
+        inner.kept.retain(|key, _| key.namespace != namespace || orders.contains_key(&key.name));
+        for (name, order) in orders.into_iter().filter_map(|(name, order)| Some((name, order?))) {
+            let key = Key { namespace: namespace.to_owned(), name };
+            match inner.kept.get(&key) {
+                Some(kept) if kept.orders.borrow().uid == order.uid => {
+                    kept.orders.send_if_modified(|held| {
+                        let is_news = held.endpoint != order.endpoint;
+                        *held = Order { held_by: held.held_by.take(), ..order };
+                        is_news
+                    });
+                }
+                _ => {
+                    let (sender, receiver) = watch::channel(order);
+                    let (desk, of) = (self.clone(), key.clone());
+                    let tell = move |seen| desk.saw(&of, seen);
+                    let keeper = keep(key.clone(), self.aws.clone(), self.claims.clone(), receiver, SWEEP, tell);
+                    let task = spawn(&mut inner.tasks, keeper);
+                    inner.kept.insert(key, Kept { orders: sender, seen: None, running: None, _task: task });
+                }
+            }
+        }
+    }
+
+    fn saw(&self, key: &Key, seen: Option<HostingSeen>) {
+        let mut inner = self.inner();
+        let Some(kept) = inner.kept.get_mut(key) else { return };
+        let has_instances = seen.as_ref().and_then(|seen| seen.endpoint.as_ref()?.instances).is_some();
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        if kept.seen != seen || (has_instances && hours::is_due(kept.running.as_ref(), now_ms)) {
+            kept.seen = seen;
+            self.changed.mark(key.namespace.clone());
+        }
+    }
+
+    /// Which exhausted budgets cover an endpoint; `None`: not known.
+    pub fn hold(&self, namespace: &str, name: &str, budgets: Option<Vec<String>>) {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let Some(budgets) = budgets else { return };
+        if let Some(kept) = self.inner().kept.get(&key) {
+            kept.orders.send_if_modified(|held| {
+                let is_news = held.held_by.as_ref() != Some(&budgets);
+                held.held_by = Some(budgets);
+                is_news
+            });
+        }
+    }
+
+    /// What the instances cost an hour from now on; the span that is due to be counted comes back.
+    pub fn cost(&self, namespace: &str, name: &str, now_ms: i64, per_hour: Nano) -> Option<Ran> {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let mut inner = self.inner();
+        let kept = inner.kept.get_mut(&key)?;
+        let (running, counted) = hours::step(kept.running.as_ref(), now_ms, per_hour);
+        kept.running = Some(running);
+        counted
+    }
+
+    /// What is known of an endpoint.
+    pub fn seen(&self, namespace: &str, name: &str) -> Option<HostingSeen> {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.inner().kept.get(&key).and_then(|kept| kept.seen.clone())
+    }
+
+    /// Ends every task of the term.
+    pub fn close(&self) {
+        let mut inner = self.inner();
+        inner.tasks.abort_all();
+        inner.kept.clear();
+    }
+}
