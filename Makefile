@@ -102,6 +102,11 @@ e2e: build ## only the tests that cross crates: real API server and simulators a
 	@tests/python/setup.sh >/dev/null
 	cargo test --locked -p tollway-tests
 
+.PHONY: fleet
+fleet: build ## figures of a budget at size: 50 proxies and 2,000 clients, 100 budgets, an API server away for a minute (about 10 minutes)
+	@tests/cluster/build.sh >/dev/null
+	cargo test --locked --workspace --test cluster -- --ignored --nocapture --test-threads=1 fleet
+
 .PHONY: bench
 bench: ## CPU time a request against a bare hyper proxy and nginx (ratios; BENCH_JSON=file writes them too)
 	@tests/packages.sh bench

@@ -11,6 +11,7 @@ mod cluster {
     mod cap;
     mod convergence;
     mod failover;
+    mod fleet;
     mod footprint;
     mod scaling;
     mod shares;
