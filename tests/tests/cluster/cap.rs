@@ -76,8 +76,20 @@ async fn client(
     }
 }
 
-/// Streams until the budget is exhausted; what the simulator billed, in nano-dollars.
-pub(super) async fn storm(storm: Storm) -> u64 {
+/// What a storm came to; amounts in nano-dollars.
+pub(super) struct Outcome {
+    /// By the simulator's own count.
+    pub bill: u64,
+    /// By the budget's status, and what of it was burned and estimated.
+    pub spent: u64,
+    burned: u64,
+    estimated: u64,
+    /// Answers that were neither a stream nor a refusal over the budget.
+    odd: u64,
+}
+
+/// Streams until the budget is exhausted.
+pub(super) async fn storm(storm: Storm) -> Outcome {
     let Storm { dollars, proxies: fleet, clients: each, kills, faults } = storm;
     let cap = dollars * 1_000_000_000;
     let cluster = Cluster::shared().await;
@@ -142,7 +154,8 @@ pub(super) async fn storm(storm: Storm) -> u64 {
     if let Some(paused) = paused {
         proxies[paused].process.resume();
     }
-    wait::until("the budget to be exhausted", async || {
+    let patience = wait::PATIENCE * u32::try_from(fleet.div_ceil(5)).expect("a few proxies");
+    wait::within(patience, "the budget to be exhausted", async || {
         let status = status(cluster, &namespace);
         status["exhaustedAt"].is_string().then_some(())
     })
@@ -170,21 +183,15 @@ pub(super) async fn storm(storm: Storm) -> u64 {
     );
     assert!(spent <= cap, "spent {spent} of {cap}");
     assert!(spent - bill <= burned + estimated, "spent {spent}, billed {bill}, burned {burned}, estimated {estimated}");
-    if kills == 0 && !faults {
-        assert_eq!((spent, burned, estimated), (bill, 0, 0), "a clean run accounts for every nano-dollar");
-        assert_eq!(
-            odd.load(Relaxed),
-            0,
-            "with everything up, what does not fit is refused over the budget and nothing else"
-        );
-        assert!(bill > cap * 9 / 10, "only {bill} of {cap} could be spent");
-    }
-    bill
+    Outcome { bill, spent, burned, estimated, odd: odd.load(Relaxed) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_run_spends_the_cap_and_accounts_for_every_nano_dollar() {
-    storm(Storm::default()).await;
+    let Outcome { bill, spent, burned, estimated, odd } = storm(Storm::default()).await;
+    assert_eq!((spent, burned, estimated), (bill, 0, 0), "a clean run accounts for every nano-dollar");
+    assert_eq!(odd, 0, "with everything up, what does not fit is refused over the budget and nothing else");
+    assert!(bill > 900_000_000, "only {bill} of a dollar could be spent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
