@@ -116,8 +116,18 @@ pub async fn serve(
             tasks.spawn(keep::keep(client.clone(), watches.clone(), namespace, names, out));
             tasks.spawn(take(current.clone(), material.clone()));
             let (a, b) = (client.clone(), watches.clone());
-            tasks.spawn(configurations::follow::<MutatingWebhookConfiguration>(a, b, configuration.clone(), material.clone()));
-            tasks.spawn(configurations::follow::<ValidatingWebhookConfiguration>(client, watches, configuration, material));
+            tasks.spawn(configurations::follow::<MutatingWebhookConfiguration>(
+                a,
+                b,
+                configuration.clone(),
+                material.clone(),
+            ));
+            tasks.spawn(configurations::follow::<ValidatingWebhookConfiguration>(
+                client,
+                watches,
+                configuration,
+                material,
+            ));
         }
         Source::Files { cert, key } => _ = tasks.spawn(follow_files(current.clone(), cert, key)),
     }
@@ -143,7 +153,11 @@ async fn take(current: Arc<Current>, mut material: watch::Receiver<Option<Arc<Ma
         if let Some(made) = made
             && let Err(error) = current.take(made.cert.as_bytes(), made.key.as_bytes())
         {
-            tracing::error!(error, secret = certificate::SECRET, "certificate not used; delete the Secret to have it made again");
+            tracing::error!(
+                error,
+                secret = certificate::SECRET,
+                "certificate not used; delete the Secret to have it made again"
+            );
         }
     }
 }

@@ -140,7 +140,9 @@ mod tests {
     fn every_flag_has_an_environment_variable() {
         let command = Cli::command();
         let run = command.find_subcommand("run").unwrap();
-        for flag in run.get_arguments().filter(|flag| flag.get_long().is_some_and(|long| long != "help" && long != "version")) {
+        for flag in
+            run.get_arguments().filter(|flag| flag.get_long().is_some_and(|long| long != "help" && long != "version"))
+        {
             let long = flag.get_long().unwrap().to_uppercase().replace('-', "_");
             let variable = flag.get_env().map(|variable| variable.to_string_lossy().into_owned());
             assert_eq!(variable, Some(format!("TOLLWAY_{long}")));

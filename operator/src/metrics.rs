@@ -4,7 +4,9 @@ mod budgets;
 
 pub use budgets::Budgets;
 
-use prometheus::{Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// Every series of the operator.
 pub struct Metrics {
@@ -72,7 +74,8 @@ impl Metrics {
             &["call"],
         )?;
         registry.register(Box::new(admission_seconds.clone()))?;
-        let admissions = IntCounterVec::new(Opts::new("admissions_total", "Answers to the API server"), &["call", "answer"])?;
+        let admissions =
+            IntCounterVec::new(Opts::new("admissions_total", "Answers to the API server"), &["call", "answer"])?;
         for call in ["inject", "mark", "validate"] {
             for answer in ["allowed", "denied"] {
                 admissions.with_label_values(&[call, answer]);

@@ -6,8 +6,8 @@ use crate::events::Notes;
 use crate::grpc::{self, Control};
 use crate::leader::{self, Role};
 use crate::metrics::Metrics;
-use crate::term::{Setting, Term};
 use crate::prices::Prices;
+use crate::term::{Setting, Term};
 use crate::{admin, admission, error::Error, home, inject, tls};
 use anyhow::Context;
 use kube::Client;
@@ -135,9 +135,9 @@ fn stop_at_signal(stop: watch::Sender<bool>) -> anyhow::Result<impl Future<Outpu
 /// What injected proxies are told, but for the authority that the operator may make itself.
 fn injection(settings: &Run, namespace: &str) -> anyhow::Result<inject::Setting> {
     let Webhook { proxy_operator, proxy_operator_ca, inject_default, .. } = &settings.webhook;
-    let ca = proxy_operator_ca.as_ref().map(|path| {
-        std::fs::read_to_string(path).with_context(|| format!("--proxy-operator-ca {}", path.display()))
-    });
+    let ca = proxy_operator_ca
+        .as_ref()
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("--proxy-operator-ca {}", path.display())));
     let defaults = inject_default.iter().cloned().collect();
     inject::Ask::defaults(&defaults).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();

@@ -6,12 +6,15 @@
 )]
 
 mod cluster {
+    mod admission;
     mod aws;
     mod bad_resources;
     mod cap;
     mod convergence;
     mod failover;
     mod footprint;
+    mod injection;
     mod scaling;
     mod shares;
+    mod stand;
 }

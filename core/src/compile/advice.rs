@@ -173,8 +173,10 @@ rules:
 
     #[test]
     fn shares_that_never_bind_and_a_limit_of_nothing_are_named() {
-        let heard =
-            said(Kind::CostBudget, "limit: {amount: \"5\"}\nperiod: Daily\nperUser: {amount: \"6\"}\nperClient: {amount: \"5\"}");
+        let heard = said(
+            Kind::CostBudget,
+            "limit: {amount: \"5\"}\nperiod: Daily\nperUser: {amount: \"6\"}\nperClient: {amount: \"5\"}",
+        );
         assert_eq!(heard.len(), 1, "{heard:?}");
         assert!(heard[0].starts_with("spec.perUser.amount"), "{heard:?}");
         assert!(said(Kind::CostBudget, "limit: {amount: \"0\"}\nperiod: Daily")[0].contains("denied"));
@@ -182,7 +184,13 @@ rules:
 
     #[test]
     fn a_key_may_go_in_the_clear_inside_the_cluster_only() {
-        for inside in ["http://ollama", "http://ollama.team.svc:80", "http://10.1.2.3/v1", "http://[::1]:8", "https://example.com"] {
+        for inside in [
+            "http://ollama",
+            "http://ollama.team.svc:80",
+            "http://10.1.2.3/v1",
+            "http://[::1]:8",
+            "https://example.com",
+        ] {
             assert!(!is_in_the_clear(inside), "{inside}");
         }
         for outside in ["http://example.com", "http://93.184.216.34:80/v1", "http://[2001:db8::1]/"] {

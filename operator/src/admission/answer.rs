@@ -113,7 +113,11 @@ fn refused(mut response: AdmissionResponse, request: &Request, mistakes: &[Field
         status: Some(StatusSummary::Failure),
         code: 422,
         reason: "Invalid".to_owned(),
-        message: if lines.len() == 1 { lines.concat() } else { format!("{} mistakes:\n- {}", lines.len(), lines.join("\n- ")) },
+        message: if lines.len() == 1 {
+            lines.concat()
+        } else {
+            format!("{} mistakes:\n- {}", lines.len(), lines.join("\n- "))
+        },
         metadata: None,
         details: Some(StatusDetails {
             name: request.name.clone(),

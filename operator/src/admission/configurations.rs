@@ -19,9 +19,7 @@ use tokio::sync::watch;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the two kinds have in common.
-pub trait Configuration:
-    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
-{
+pub trait Configuration: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static {
     /// Each webhook's name, and how it is reached.
     fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)>;
 }
@@ -74,8 +72,9 @@ pub async fn follow<K: Configuration>(
         if let (Some(object), Some(bundle)) = (&seen, bundle)
             && let Some(patch) = trusting(object, &bundle)
         {
-            let manager = PatchParams { field_manager: Some(crate::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            match api.patch(&name, &manager, &Patch::<K>::Json(patch)).await {
+            let manager =
+                PatchParams { field_manager: Some(crate::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            match api.patch(&name, &manager, &Patch::Json::<()>(patch)).await {
                 Ok(object) => {
                     tracing::info!(kind, name, "the API server trusts the webhook's authority");
                     seen = Some(object);
@@ -97,7 +96,8 @@ fn trusting<K: Configuration>(object: &K, bundle: &str) -> Option<json_patch::Pa
         if config.ca_bundle.as_ref().is_none_or(|held| held.0 != bundle.as_bytes()) {
             let value = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
             operations.push(json!({"op": "test", "path": format!("/webhooks/{at}/name"), "value": name}));
-            operations.push(json!({"op": "add", "path": format!("/webhooks/{at}/clientConfig/caBundle"), "value": value}));
+            operations
+                .push(json!({"op": "add", "path": format!("/webhooks/{at}/clientConfig/caBundle"), "value": value}));
         }
     }
     if operations.is_empty() {

@@ -20,7 +20,8 @@ pub struct Judgement {
 #[must_use]
 pub fn judge(kind: Kind, namespace: &str, object: &Value, before: Option<&Value>, facts: &Facts) -> Judgement {
     let context = Context { namespace, mode: facts.mode };
-    let Findings { checked, mut errors, refused, ignored } = validate::parsed(&manifest::spec(kind, &object["spec"]), context);
+    let Findings { checked, mut errors, refused, ignored } =
+        validate::parsed(&manifest::spec(kind, &object["spec"]), context);
     errors.extend(refused);
     let untouched = before.is_some_and(|before| before["spec"] == object["spec"]);
     let advice = checked.iter().flat_map(|checked| compile::advice(checked, facts));
@@ -54,7 +55,9 @@ mod tests {
     fn every_mistake_is_told_at_once() {
         let mistakes: Vec<String> = said(&route("5h"), None).mistakes.iter().map(ToString::to_string).collect();
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
-        assert!(mistakes.iter().any(|m| m.contains("timeouts.connect")) && mistakes.iter().any(|m| m.contains("backoff")));
+        assert!(
+            mistakes.iter().any(|m| m.contains("timeouts.connect")) && mistakes.iter().any(|m| m.contains("backoff"))
+        );
     }
 
     #[test]
@@ -78,7 +81,11 @@ mod tests {
         sound["spec"].as_object_mut().unwrap().remove("retry");
         let judgement = said(&sound, None);
         assert!(judgement.mistakes.is_empty(), "{:?}", judgement.mistakes);
-        assert!(judgement.warnings.iter().any(|w| w.to_string().contains("b is in no rule")), "{:?}", judgement.warnings);
+        assert!(
+            judgement.warnings.iter().any(|w| w.to_string().contains("b is in no rule")),
+            "{:?}",
+            judgement.warnings
+        );
         let endpoint = json!({"metadata": {"name": "e"}, "spec": {
             "model": "bge", "dimensions": 2, "sagemaker": {"endpointName": "e"}, "jobs": {"s3Uri": "s3://b/p"},
         }});

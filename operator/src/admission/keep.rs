@@ -55,7 +55,9 @@ pub async fn keep(
 }
 
 /// Returns at the next event about the Secret itself.
-async fn changed(changes: &mut (impl futures_util::Stream<Item = Result<watcher::Event<Secret>, watcher::Error>> + Unpin)) {
+async fn changed(
+    changes: &mut (impl futures_util::Stream<Item = Result<watcher::Event<Secret>, watcher::Error>> + Unpin),
+) {
     loop {
         match changes.next().await {
             Some(Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone)) => return,

@@ -53,9 +53,11 @@ fn set(container: &mut Value, name: &str, ask: &Ask, ports: &Ports, warnings: &m
         ("sagemaker", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url),
     ];
     for (_, variable, value) in bases.into_iter().filter(|(sdk, ..)| asked(sdk)) {
-        let other = env(container).find(|entry| entry["name"] == variable).is_some_and(|entry| entry["value"] != *value);
+        let other =
+            env(container).find(|entry| entry["name"] == variable).is_some_and(|entry| entry["value"] != *value);
         if other {
-            warnings.push(format!("container {name} sets {variable} itself: its calls there do not pass Tollway's proxy"));
+            warnings
+                .push(format!("container {name} sets {variable} itself: its calls there do not pass Tollway's proxy"));
         }
         wanted.push((variable, value));
     }
@@ -97,9 +99,11 @@ fn env(container: &Value) -> impl Iterator<Item = &Value> {
 /// Whether the container has an AWS identity that is not our placeholder.
 fn has_identity(container: &Value, placeholder: &str) -> bool {
     let ours = |entry: &Value| KEYS.iter().any(|key| entry["name"] == *key) && entry["value"] == placeholder;
-    let variable = env(container).filter(|entry| !ours(entry)).any(|entry| IDENTITY.iter().any(|name| entry["name"] == *name));
+    let variable =
+        env(container).filter(|entry| !ours(entry)).any(|entry| IDENTITY.iter().any(|name| entry["name"] == *name));
     let mounts = container["volumeMounts"].as_array().into_iter().flatten();
-    let mounted = |mount: &Value| mount["mountPath"].as_str().is_some_and(|at| MOUNTS.iter().any(|path| at.starts_with(path)));
+    let mounted =
+        |mount: &Value| mount["mountPath"].as_str().is_some_and(|at| MOUNTS.iter().any(|path| at.starts_with(path)));
     variable || mounts.into_iter().any(mounted)
 }
 

@@ -94,7 +94,8 @@ impl Ask {
             .filter(|name| !ANNOTATIONS.iter().any(|(known, _)| known == name))
             .map(|name| wrong(name, "is not known: `tollway.dev/` is left out, as in proxy-log=debug"))
             .collect();
-        let of = |name: &'static str, default: &str| defaults.get(name).map_or(default, String::as_str).trim().to_owned();
+        let of =
+            |name: &'static str, default: &str| defaults.get(name).map_or(default, String::as_str).trim().to_owned();
         let values = ANNOTATIONS.iter().map(|(name, default)| (*name, of(name, default))).collect();
         Ask { values, ..Ask::default() }.check(&mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
@@ -116,9 +117,10 @@ impl Ask {
                 mistakes.push(wrong(name, format!("{value:?} is not a whole number: write digits")));
             }
         }
-        for (name, allowed) in
-            [("proxy-image-pull-policy", ["Always", "IfNotPresent", "Never"].as_slice()), ("proxy-log-format", &["text", "json"])]
-        {
+        for (name, allowed) in [
+            ("proxy-image-pull-policy", ["Always", "IfNotPresent", "Never"].as_slice()),
+            ("proxy-log-format", &["text", "json"]),
+        ] {
             if let Some(value) = self.get(name).filter(|value| !allowed.contains(value)) {
                 mistakes.push(wrong(name, format!("{value:?} is not known: use one of {}", allowed.join(", "))));
             }

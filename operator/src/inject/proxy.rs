@@ -163,9 +163,7 @@ fn resources(ask: &Ask) -> Value {
 }
 
 fn volumes(ask: &Ask, setting: &Setting) -> Vec<Value> {
-    let token = |audience: &str, seconds: u32| {
-        json!({"serviceAccountToken": {"audience": audience, "expirationSeconds": seconds, "path": "token"}})
-    };
+    let token = |audience: &str, seconds: u32| json!({"serviceAccountToken": {"audience": audience, "expirationSeconds": seconds, "path": "token"}});
     let mut identity = vec![token("tollway-operator", 3600)];
     if setting.ca.is_some() {
         let from = format!("metadata.annotations['{OPERATOR_CA}']");

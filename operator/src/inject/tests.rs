@@ -90,7 +90,11 @@ fn the_proxy_is_a_native_sidecar_before_everything_else() {
 
 #[test]
 fn what_is_added_is_what_the_api_knows() {
-    let asks = [("inject", "true"), ("proxy-aws-role-arn", "arn:aws:iam::123456789012:role/r"), ("proxy-redis-secret", "redis")];
+    let asks = [
+        ("inject", "true"),
+        ("proxy-aws-role-arn", "arn:aws:iam::123456789012:role/r"),
+        ("proxy-redis-secret", "redis"),
+    ];
     let mut pod = injected(&pod(&asks));
     pod["spec"]["containers"][0].as_object_mut().unwrap().remove("futureField");
     // A field with a wrong name would be gone after the round trip.
@@ -136,7 +140,12 @@ fn what_the_pod_sets_is_never_overwritten() {
 
 #[test]
 fn the_annotations_say_which_variables_and_where() {
-    let asks = [("inject", "true"), ("inject-sdks", "openai, sagemaker"), ("inject-api-key", "me"), ("inject-containers", "app")];
+    let asks = [
+        ("inject", "true"),
+        ("inject-sdks", "openai, sagemaker"),
+        ("inject-api-key", "me"),
+        ("inject-containers", "app"),
+    ];
     let pod = injected(&pod(&asks));
     let expected = BTreeMap::from([
         ("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"),
@@ -155,7 +164,11 @@ fn placeholder_keys_stay_out_of_where_keys_may_come_from_elsewhere() {
     from["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "keys"}}]);
     let (pod, warnings) = injected_with(&from, &setting());
     let env = app(&pod);
-    assert!(env.contains_key("OPENAI_BASE_URL") && !env.contains_key("OPENAI_API_KEY") && !env.contains_key("AWS_ACCESS_KEY_ID"));
+    assert!(
+        env.contains_key("OPENAI_BASE_URL")
+            && !env.contains_key("OPENAI_API_KEY")
+            && !env.contains_key("AWS_ACCESS_KEY_ID")
+    );
     assert!(warnings.iter().any(|w| w.contains("envFrom")), "{warnings:?}");
 }
 
@@ -177,7 +190,11 @@ fn a_containers_own_aws_identity_is_left_to_it_also_when_it_comes_later() {
 
 #[test]
 fn the_aws_role_is_the_proxys_alone() {
-    let asks = [("inject", "true"), ("proxy-aws-role-arn", "arn:aws:iam::123456789012:role/bedrock"), ("proxy-aws-region", "eu-west-1")];
+    let asks = [
+        ("inject", "true"),
+        ("proxy-aws-role-arn", "arn:aws:iam::123456789012:role/bedrock"),
+        ("proxy-aws-region", "eu-west-1"),
+    ];
     let pod = injected(&pod(&asks));
     let own = env(proxy(&pod));
     assert_eq!(own["AWS_ROLE_ARN"], "arn:aws:iam::123456789012:role/bedrock");
@@ -186,7 +203,10 @@ fn the_aws_role_is_the_proxys_alone() {
     let mounts = |container: &Value| container["volumeMounts"].to_string();
     assert!(mounts(proxy(&pod)).contains("tollway-aws"));
     for name in ["tollway-aws", "tollway-identity", "tollway-state"] {
-        assert!(!mounts(&pod["spec"]["containers"][0]).contains(name) && !mounts(&pod["spec"]["initContainers"][1]).contains(name));
+        assert!(
+            !mounts(&pod["spec"]["containers"][0]).contains(name)
+                && !mounts(&pod["spec"]["initContainers"][1]).contains(name)
+        );
     }
     let volumes = pod["spec"]["volumes"].to_string();
     assert!(volumes.contains("sts.amazonaws.com") && volumes.contains("\"audience\":\"tollway-operator\""));
@@ -196,7 +216,8 @@ fn the_aws_role_is_the_proxys_alone() {
 #[test]
 fn ports_that_the_pod_uses_are_stepped_over() {
     let mut busy = pod(&[("inject", "true")]);
-    busy["spec"]["containers"][0]["ports"] = json!([{"containerPort": 8080}, {"containerPort": 8081}, {"containerPort": 9091}]);
+    busy["spec"]["containers"][0]["ports"] =
+        json!([{"containerPort": 8080}, {"containerPort": 8081}, {"containerPort": 9091}]);
     let pod = injected(&busy);
     assert!(proxy(&pod)["args"].to_string().contains("--listen=127.0.0.1:8082"));
     assert_eq!(proxy(&pod)["startupProbe"]["httpGet"]["port"], 9092);
@@ -230,8 +251,18 @@ fn every_mistake_in_the_annotations_is_told_at_once() {
         ("inject-containers", "nobody"),
     ]));
     for part in [
-        "proxy-cpu-request", "proxy-memory-limit", "proxy-listen", "proxy-admin", "proxy-threads", "proxy-log-format", "proxy-colour",
-        "\"broken\"", "AWS_ROLE_ARN has", "proxy-aws-role-arn", "\"cohere\"", "nobody",
+        "proxy-cpu-request",
+        "proxy-memory-limit",
+        "proxy-listen",
+        "proxy-admin",
+        "proxy-threads",
+        "proxy-log-format",
+        "proxy-colour",
+        "\"broken\"",
+        "AWS_ROLE_ARN has",
+        "proxy-aws-role-arn",
+        "\"cohere\"",
+        "nobody",
     ] {
         assert!(mistakes.iter().any(|mistake| mistake.contains(part)), "{part}: {mistakes:#?}");
     }
@@ -275,13 +306,16 @@ fn the_operators_defaults_stand_under_the_pods_own_word() {
     assert_eq!(proxy(&pod)["image"], "registry.example/proxy:1");
     assert!(proxy(&pod)["args"].to_string().contains("--log=warn"));
     assert!(Ask::defaults(&setting.defaults).is_ok());
-    let wrong = [("proxy-colour", "blue"), ("proxy-threads", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let wrong =
+        [("proxy-colour", "blue"), ("proxy-threads", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(Ask::defaults(&wrong.into()).unwrap_err().len(), 2);
 }
 
 #[test]
 fn what_is_no_pod_is_refused() {
-    for value in [json!(null), json!({"spec": "text"}), json!({"spec": {"containers": ["text"]}}), json!({"metadata": []})] {
+    for value in
+        [json!(null), json!({"spec": "text"}), json!({"spec": {"containers": ["text"]}}), json!({"metadata": []})]
+    {
         assert!(matches!(inject(&value, &setting()), Outcome::Refused(_) | Outcome::Patched { .. }), "{value}");
     }
 }
