@@ -4,12 +4,14 @@
 //! A resource that does not validate costs only itself: its verdict says why, and its last accepted spec, which the snapshot carries,
 //! stays in force. `compile` remembers nothing, so a restart while a spec is broken changes nothing.
 
+mod advice;
 mod budgets;
 mod claims;
 mod embeddings;
 mod routes;
 mod verdict;
 
+pub use advice::advice;
 pub use verdict::{Conflict, InForce, Unpriced, Verdict, Verdicts};
 
 use crate::{

@@ -20,7 +20,9 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// A certificate could not be made.
-    #[error("Secret tollway-operator-tls: {0}: delete the Secret to have it made again")]
+    #[error(
+        "no certificate could be made: {0}: delete the Secrets tollway-operator-tls and tollway-webhook-tls to have both made again"
+    )]
     Certificate(#[from] rcgen::Error),
     /// An object does not have the form that the operator writes.
     #[error("{at}: {what}")]

@@ -1,6 +1,6 @@
 //! The operator: resources of a cluster in; tables, grants and status out.
 //!
-//! Read `reconcile.rs` for the steps, `ledger.rs` for money, `aws.rs` for AWS, `grpc.rs` for what proxies see, `term.rs` for what only a leader has.
+//! Read `reconcile.rs` for the steps, `ledger.rs` for money, `aws.rs` for AWS, `grpc.rs` for what proxies see, `admission.rs` for what the API server asks, `inject.rs` for the sidecar, `term.rs` for what only a leader has.
 //!
 //! # Rights it needs
 //! | where | resources | verbs |
@@ -13,14 +13,16 @@
 //! | served namespaces | events (events.k8s.io) | create, patch |
 //! | own namespace | budgetledgers (tollway.dev) | get, list, watch, create, update |
 //! | own namespace | leases (coordination.k8s.io) | get, create, patch |
-//! | own namespace | secrets | get, create, update (`tollway-operator-tls`) |
+//! | own namespace | secrets | create; get, list, watch, update (`tollway-operator-tls`, `tollway-webhook-tls`) |
 //! | own namespace | configmaps | patch (`tollway-ca`), list, watch (the one of `--catalog-configmap`) |
 //! | cluster | tokenreviews (authentication.k8s.io) | create |
+//! | cluster | mutatingwebhookconfigurations, validatingwebhookconfigurations (admissionregistration.k8s.io) named `tollway` | list, watch, patch (with `--webhook` and no `--webhook-cert`) |
 //! | cluster | namespaces | create (optional: its own, when it is missing) |
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod admin;
+pub mod admission;
 pub mod auth;
 pub mod aws;
 pub mod cli;
@@ -30,6 +32,7 @@ pub mod events;
 pub mod grpc;
 mod home;
 pub mod index;
+pub mod inject;
 pub mod leader;
 pub mod ledger;
 pub mod metrics;

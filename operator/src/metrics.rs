@@ -4,7 +4,9 @@ mod budgets;
 
 pub use budgets::Budgets;
 
-use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// Every series of the operator.
 pub struct Metrics {
@@ -36,6 +38,10 @@ pub struct Metrics {
     pub burns: IntCounter,
     /// Calls turned away for their token.
     pub unauthenticated: IntCounter,
+    /// Answers to the API server, by call (inject, mark, validate) and answer (allowed, denied).
+    pub admissions: IntCounterVec,
+    /// Seconds for one of them, by call.
+    pub admission_seconds: HistogramVec,
 }
 
 impl Metrics {
@@ -62,6 +68,20 @@ impl Metrics {
                 .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
         let seconds = Histogram::with_opts(seconds)?;
         registry.register(Box::new(seconds.clone()))?;
+        let admission_seconds = HistogramVec::new(
+            HistogramOpts::new("admission_seconds", "Seconds for one answer to the API server")
+                .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0]),
+            &["call"],
+        )?;
+        registry.register(Box::new(admission_seconds.clone()))?;
+        let admissions =
+            IntCounterVec::new(Opts::new("admissions_total", "Answers to the API server"), &["call", "answer"])?;
+        for call in ["inject", "mark", "validate"] {
+            for answer in ["allowed", "denied"] {
+                admissions.with_label_values(&[call, answer]);
+            }
+        }
+        registry.register(Box::new(admissions.clone()))?;
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let shared = Registry::new_custom(Some("tollway".to_owned()), None)?;
         Ok(Metrics {
@@ -97,6 +117,8 @@ impl Metrics {
                 "Grants charged in full because their holder died or their life ended",
             )?,
             unauthenticated: counter("unauthenticated_total", "Calls turned away for their token")?,
+            admissions,
+            admission_seconds,
             registry,
         })
     }

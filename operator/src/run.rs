@@ -1,13 +1,14 @@
 //! Settings in; a process that serves until it is told to stop out. All wiring is here.
 
 use crate::auth::Auth;
-use crate::cli::Run;
+use crate::cli::{Run, Webhook};
 use crate::events::Notes;
 use crate::grpc::{self, Control};
 use crate::leader::{self, Role};
 use crate::metrics::Metrics;
+use crate::prices::Prices;
 use crate::term::{Setting, Term};
-use crate::{admin, error::Error, home, tls};
+use crate::{admin, admission, error::Error, home, inject, tls};
 use anyhow::Context;
 use kube::Client;
 use std::sync::Arc;
@@ -49,6 +50,12 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let grpc = TcpListener::bind(settings.listen).await.with_context(|| format!("--listen {}", settings.listen))?;
     let admin = TcpListener::bind(settings.admin).await.with_context(|| format!("--admin {}", settings.admin))?;
 
+    let webhook = match settings.webhook.webhook {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("--webhook {address}"))?),
+        None => None,
+    };
+    let injection = injection(&settings, &namespace)?;
+
     let metrics = Arc::new(Metrics::new()?);
     let (stop, stopping) = watch::channel(false);
     let (role, roles) = watch::channel(Role::Unknown);
@@ -65,7 +72,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let election = tokio::spawn(leader::elect(client.clone(), namespace.clone(), instance, role, stopping.clone()));
     let setting = Setting {
         client: client.clone(),
-        watches,
+        watches: watches.clone(),
         namespace: namespace.clone(),
         watch_namespace: settings.watch_namespace.clone(),
         catalog: settings.catalog_configmap.clone(),
@@ -76,10 +83,17 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let reign = tokio::spawn(reign(setting, roles, terms, stopping.clone()));
 
     let mut stopped = stopping.clone();
-    let identity = tokio::select! {
+    let (identity, ca) = tokio::select! {
         identity = certificate(&settings, &client, &namespace) => identity?,
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
     };
+    let admission = webhook.map(|listener| {
+        let inject = inject::Setting { ca: injection.ca.clone().or(ca), ..injection };
+        let prices = Prices::new(watches.clone(), &namespace, settings.catalog_configmap.as_deref());
+        let desk = admission::Desk::new(inject, prices, metrics.clone());
+        let source = webhook_certificate(&settings, &client, &watches, &namespace);
+        tokio::spawn(admission::serve(listener, source, desk, stopping.clone()))
+    });
     let control = Control::new(Arc::new(Auth::new(client, settings.token_audience.clone())), term, metrics);
     let server = grpc::serve(grpc, identity, control, stopping);
     tokio::select! {
@@ -92,6 +106,9 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     reign.await?;
     election.await?;
     admin.await??;
+    if let Some(admission) = admission {
+        admission.await?.context("webhook")?;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -115,9 +132,42 @@ fn stop_at_signal(stop: watch::Sender<bool>) -> anyhow::Result<impl Future<Outpu
     })
 }
 
-async fn certificate(settings: &Run, client: &Client, namespace: &str) -> Result<Identity, Error> {
+/// What injected proxies are told, but for the authority that the operator may make itself.
+fn injection(settings: &Run, namespace: &str) -> anyhow::Result<inject::Setting> {
+    let Webhook { proxy_operator, proxy_operator_ca, inject_default, .. } = &settings.webhook;
+    let ca = proxy_operator_ca
+        .as_ref()
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("--proxy-operator-ca {}", path.display())));
+    let defaults = inject_default.iter().cloned().collect();
+    inject::Ask::defaults(&defaults).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("--inject-default: {}", lines.join("; "))
+    })?;
+    let operators = match proxy_operator.as_slice() {
+        [] => vec![format!("https://tollway-operator.{namespace}.svc:8443")],
+        some => some.to_vec(),
+    };
+    Ok(inject::Setting { operators, ca: ca.transpose()?, defaults })
+}
+
+fn webhook_certificate(settings: &Run, client: &Client, watches: &Client, namespace: &str) -> admission::Source {
+    let Webhook { webhook_cert, webhook_key, webhook_configuration, .. } = &settings.webhook;
+    match (webhook_cert, webhook_key) {
+        (Some(cert), Some(key)) => admission::Source::Files { cert: cert.clone(), key: key.clone() },
+        _ => admission::Source::Made {
+            client: client.clone(),
+            watches: watches.clone(),
+            namespace: namespace.to_owned(),
+            names: admission::names(namespace, &settings.tls_san),
+            configuration: webhook_configuration.clone(),
+        },
+    }
+}
+
+/// The identity that proxies are served with, and its authority when the operator made it.
+async fn certificate(settings: &Run, client: &Client, namespace: &str) -> Result<(Identity, Option<String>), Error> {
     if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
-        return tls::from_files(cert, key);
+        return Ok((tls::from_files(cert, key)?, None));
     }
     let names = tls::names(namespace, &settings.tls_san);
     loop {
@@ -126,7 +176,7 @@ async fn certificate(settings: &Run, client: &Client, namespace: &str) -> Result
                 tracing::warn!(%error, "no certificate yet; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
-            other => return other,
+            other => return other.map(|(identity, ca)| (identity, Some(ca))),
         }
     }
 }

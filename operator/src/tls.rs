@@ -1,14 +1,14 @@
 //! Certificate files, or the Secret that all replicas share, in; the server's identity out. The CA is published for proxies.
 
+pub mod issue;
+
 use crate::error::{self, Error};
+use issue::Issued;
 use jiff::{Timestamp, ToSpan};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tonic::transport::Identity;
@@ -37,7 +37,7 @@ pub fn names(namespace: &str, extra: &[String]) -> BTreeSet<String> {
     fixed.into_iter().chain([service, cluster]).chain(extra.iter().cloned()).collect()
 }
 
-/// The identity kept in the Secret, made or renewed when it is absent, lacks a name or nears its end.
+/// The identity kept in the Secret, made or renewed when it is absent, lacks a name or nears its end, and the authority's certificate.
 ///
 /// Renewal happens at start only: a replica that runs for more than a year should be restarted, as any rollout does.
 pub async fn from_secret(
@@ -45,7 +45,7 @@ pub async fn from_secret(
     namespace: &str,
     names: &BTreeSet<String>,
     now: Timestamp,
-) -> Result<Identity, Error> {
+) -> Result<(Identity, String), Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     loop {
         let at = || format!("Secret {namespace}/{SECRET}");
@@ -55,7 +55,7 @@ pub async fn from_secret(
             Some(secret) => match decide(secret, names, now) {
                 Decision::Keep(kept) => {
                     publish(client, namespace, &kept.ca_cert).await?;
-                    return Ok(Identity::from_pem(kept.cert, kept.key));
+                    return Ok((Identity::from_pem(kept.cert, kept.key), kept.ca_cert));
                 }
                 Decision::Renew { ca_cert, ca_key, names } => Some((ca_cert, ca_key, names)),
                 Decision::Replace => None,
@@ -146,46 +146,16 @@ impl Made {
     }
 }
 
-/// What the CA's certificate says; the same each time, so that the key alone makes it an issuer again.
-fn authority_params(now: Timestamp) -> (CertificateParams, Timestamp) {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Tollway operator CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    let end = validity(&mut params, now, CA_YEARS);
-    (params, end)
-}
-
 /// A new CA: certificate and key, PEM.
 fn authority(now: Timestamp) -> Result<(String, String), Error> {
-    let key = KeyPair::generate()?;
-    Ok((authority_params(now).0.self_signed(&key)?.pem(), key.serialize_pem()))
+    let Issued { cert, key, not_after: _ } = issue::authority(now, CA_YEARS.years())?;
+    Ok((cert, key))
 }
 
 /// A server certificate of that CA.
 fn issue(ca_cert: String, ca_key: String, names: &BTreeSet<String>, now: Timestamp) -> Result<Made, Error> {
-    let issuer = Issuer::new(authority_params(now).0, KeyPair::from_pem(&ca_key)?);
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(names.iter().cloned().collect::<Vec<_>>())?;
-    params.distinguished_name.push(DnType::CommonName, "tollway-operator");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let not_after = validity(&mut params, now, SERVER_YEARS);
-    let cert = params.signed_by(&key, &issuer)?.pem();
-    Ok(Made { ca_cert, ca_key, cert, key: key.serialize_pem(), names: names.clone(), not_after })
-}
-
-/// Valid from yesterday (clocks differ) for so many years; the end comes back.
-fn validity(params: &mut CertificateParams, now: Timestamp, years: i16) -> Timestamp {
-    let date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let start = date.saturating_sub(1.day());
-    let end = date.saturating_add(years.years());
-    let ymd = |date: jiff::civil::Date| {
-        rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
-    };
-    params.not_before = ymd(start);
-    params.not_after = ymd(end);
-    end.to_zoned(jiff::tz::TimeZone::UTC).map_or(now, |end| end.timestamp())
+    let Issued { cert, key, not_after } = issue::server(&ca_key, names, now, SERVER_YEARS.years())?;
+    Ok(Made { ca_cert, ca_key, cert, key, names: names.clone(), not_after })
 }
 
 async fn publish(client: &Client, namespace: &str, ca_cert: &str) -> Result<(), Error> {

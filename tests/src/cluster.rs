@@ -20,6 +20,7 @@ mod binaries;
 mod certificates;
 mod kubectl;
 mod objects;
+mod webhook;
 
 pub use objects::{AUDIENCE, ProxyPod};
 

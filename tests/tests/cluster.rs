@@ -6,6 +6,7 @@
 )]
 
 mod cluster {
+    mod admission;
     mod aws;
     mod bad_resources;
     mod cap;
@@ -13,6 +14,8 @@ mod cluster {
     mod failover;
     mod fleet;
     mod footprint;
+    mod injection;
     mod scaling;
     mod shares;
+    mod stand;
 }

@@ -113,7 +113,8 @@ pub fn priced_as<'a>(name: &'a str, provider: &'a Provider) -> &'a str {
     }
 }
 
-fn compiled(target: &Target, facts: &Facts) -> table::Target {
+/// A target with its price and bounds settled.
+pub fn compiled(target: &Target, facts: &Facts) -> table::Target {
     // The catalog knows Bedrock's model ids; a server that calls its model the same is another seller.
     let known = match &target.provider {
         Provider::Bedrock(bedrock) => facts.catalog.lookup_in(bedrock.known_as(), bedrock.region.as_deref()),
