@@ -36,8 +36,8 @@ pub(super) fn queries(values: &[(&str, &str)]) -> BTreeSet<Query> {
     for (file, dashboard) in all() {
         let targets =
             items(&dashboard, "/panels").flat_map(|panel| items(panel, "/targets").map(move |target| (panel, target)));
-        let of_panels =
-            targets.map(|(panel, target)| (&panel["title"], target["expr"].as_str().unwrap_or_default().to_owned()));
+        let of_panels = targets
+            .map(|(panel, target)| (panel["title"].as_str(), target["expr"].as_str().unwrap_or_default().to_owned()));
         let variables = items(&dashboard, "/templating/list").filter(|variable| variable["type"] == "query");
         let of_variables = variables.map(|variable| {
             let text = variable["query"]["query"].as_str().unwrap_or_default();
@@ -45,13 +45,14 @@ pub(super) fn queries(values: &[(&str, &str)]) -> BTreeSet<Query> {
             let (selector, label) =
                 inner.and_then(|inner| inner.rsplit_once(", ")).unwrap_or_else(|| panic!("{file}: {text}"));
             let (name, matchers) = selector.trim_end_matches('}').split_once('{').unwrap_or((selector, ""));
-            (&variable["name"], format!("group by ({label}) ({name}{{{label}!=\"\", {matchers}}})"))
+            (variable["name"].as_str(), format!("group by ({label}) ({name}{{{label}!=\"\", {matchers}}})"))
         });
         for (title, expression) in of_panels.chain(of_variables) {
             let expression =
                 values.iter().fold(expression, |text, (name, value)| text.replace(&format!("${name}"), value));
-            assert!(!expression.is_empty() && !expression.contains('$'), "{file}, {title}: {expression}");
-            found.insert(Query { place: format!("{file}, {title}"), expression });
+            let place = format!("{file}, {}", title.unwrap_or_default());
+            assert!(!expression.is_empty() && !expression.contains('$'), "{place}: {expression}");
+            found.insert(Query { place, expression });
         }
     }
     found

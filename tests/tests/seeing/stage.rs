@@ -17,7 +17,8 @@ pub(super) const NAMESPACE: &str = "team";
 const DIMENSIONS: usize = 8;
 const NOVA: &str = "us.amazon.nova-pro-v1:0";
 
-/// `broken` fails in its first target and answers from its second; `poor` soon has spent what it may; `vectors` keeps what it embeds.
+/// `broken` fails in its first target and answers from its second; `poor` soon has spent what it may; `vectors` keeps what it embeds; `away` never
+/// answers, so that its circuit opens.
 const RESOURCES: &str = r#"
 ---
 apiVersion: tollway.dev/v1alpha1
@@ -39,9 +40,14 @@ metadata: {name: vectors}
 spec:
   model: bge
   dimensions: 8
-  sagemaker: {endpointName: bge, region: us-east-1}
+  sagemaker: {endpointName: bge, region: us-east-1, payload: OpenAI}
   price: {inputPerMillion: "0.10"}
   cache: {ttl: 5m}
+---
+apiVersion: tollway.dev/v1alpha1
+kind: EmbeddingEndpoint
+metadata: {name: away}
+spec: {model: away, dimensions: 8, sagemaker: {endpointName: away, region: us-east-1}}
 "#;
 
 pub(super) struct Stage {
@@ -127,6 +133,7 @@ impl Stage {
                 // The first batch comes back with vectors of another size.
                 http::post(&format!("{}/v1/embeddings", proxy.url), &body).await;
             }
+            http::post(&format!("{}/v1/embeddings", proxy.url), &json!({"model": "away", "input": "anybody?"})).await;
             // One in three breaks off.
             let _ = proxy.chat_stream("nova", &format!("stream {round}")).await.rest().await;
             proxy.chat("broken", "Tell me of toll roads.").await.ok();
@@ -137,14 +144,16 @@ impl Stage {
 }
 
 async fn sim() -> Sim {
-    let embeds = Embeds { answers: Answers::Object, dimensions: DIMENSIONS, ..Embeds::default() };
+    let embeds = Embeds { answers: Answers::OpenAi, dimensions: DIMENSIONS, ..Embeds::default() };
     let mut config = Config::default();
     let model = Model { embeds: Some(embeds), ..Model::priced(Price { input: 100_000_000_000, ..Price::default() }) };
     config.models.insert("bge".into(), model);
+    config.models.insert("away".into(), config.models["bge"].clone());
     let sim = Sim::start(config).await.expect("a simulator");
     sim.script(Rule::reply(Reply::blocks(vec![Block::Tokens(50)])).model(NOVA));
     sim.script(Rule::cut(Point::Events(10)).model(NOVA).stream(true).every(3));
     sim.script(Rule::error(Exception::Throttling).model(NOVA).stream(false).every(7));
     sim.script(Rule::corrupt(Corruption::Dimensions, 0).model("bge").times(1));
+    sim.script(Rule::error(Exception::ServiceUnavailable).model("away"));
     sim
 }
