@@ -47,7 +47,7 @@ spec:
 apiVersion: tollway.dev/v1alpha1
 kind: EmbeddingEndpoint
 metadata: {name: away}
-spec: {model: away, dimensions: 8, sagemaker: {endpointName: away, region: us-east-1}}
+spec: {model: away, dimensions: 8, sagemaker: {endpointName: away, region: us-east-1, payload: OpenAI}}
 "#;
 
 pub(super) struct Stage {
