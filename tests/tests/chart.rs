@@ -150,3 +150,21 @@ async fn an_api_server_takes_it_upgrades_it_and_keeps_resources_after_its_end() 
     let left = cluster.kubectl(["get", "modelroutes", "-A", "-o", "name"]);
     assert_eq!(left.trim(), "modelroute.tollway.dev/assistant");
 }
+
+#[test]
+fn the_rights_are_those_of_the_manifest() {
+    let manifest = std::fs::read_to_string(workspace().join("operator/rbac.yaml")).expect("the manifest of rights");
+    let manifest: Vec<Value> = serde_yaml::Deserializer::from_str(&manifest)
+        .map(|document| serde::Deserialize::deserialize(document).expect("YAML"))
+        .collect();
+    let chart = template("");
+    for kind in ["ClusterRole", "Role"] {
+        let rules = |objects: &[Value]| -> std::collections::BTreeSet<String> {
+            of_kind(objects, kind)
+                .flat_map(|role| role["rules"].as_array().into_iter().flatten())
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(rules(&chart), rules(&manifest), "{kind}");
+    }
+}
