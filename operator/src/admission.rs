@@ -69,19 +69,8 @@ impl Desk {
 
 /// Where the certificate comes from.
 pub enum Source {
-    /// Made and renewed by the operator, and trusted by the two configurations of that name.
-    Made {
-        /// The API server, for calls.
-        client: Client,
-        /// The API server, for watches.
-        watches: Client,
-        /// The operator's namespace.
-        namespace: String,
-        /// Names that the certificate must carry.
-        names: BTreeSet<String>,
-        /// Name of both webhook configurations.
-        configuration: String,
-    },
+    /// Made and renewed by the operator, and trusted by the two configurations.
+    Made(Box<Home>),
     /// Files that somebody else renews; who that is sees to the configurations too.
     Files {
         /// Certificate chain, PEM.
@@ -89,6 +78,20 @@ pub enum Source {
         /// Its key, PEM.
         key: PathBuf,
     },
+}
+
+/// Where a certificate of the operator's own is kept, and who must trust it.
+pub struct Home {
+    /// The API server, for calls.
+    pub client: Client,
+    /// The API server, for watches.
+    pub watches: Client,
+    /// The operator's namespace.
+    pub namespace: String,
+    /// Names that the certificate must carry.
+    pub names: BTreeSet<String>,
+    /// Name of both webhook configurations.
+    pub configuration: String,
 }
 
 /// Names of the webhook's Service, and what an administrator adds.
@@ -111,7 +114,8 @@ pub async fn serve(
     let current = Arc::new(Current::default());
     let mut tasks = JoinSet::new();
     match source {
-        Source::Made { client, watches, namespace, names, configuration } => {
+        Source::Made(home) => {
+            let Home { client, watches, namespace, names, configuration } = *home;
             let (out, material) = watch::channel(None);
             tasks.spawn(keep::keep(client.clone(), watches.clone(), namespace, names, out));
             tasks.spawn(take(current.clone(), material.clone()));

@@ -154,13 +154,13 @@ fn webhook_certificate(settings: &Run, client: &Client, watches: &Client, namesp
     let Webhook { webhook_cert, webhook_key, webhook_configuration, .. } = &settings.webhook;
     match (webhook_cert, webhook_key) {
         (Some(cert), Some(key)) => admission::Source::Files { cert: cert.clone(), key: key.clone() },
-        _ => admission::Source::Made {
+        _ => admission::Source::Made(Box::new(admission::Home {
             client: client.clone(),
             watches: watches.clone(),
             namespace: namespace.to_owned(),
             names: admission::names(namespace, &settings.tls_san),
             configuration: webhook_configuration.clone(),
-        },
+        })),
     }
 }
 

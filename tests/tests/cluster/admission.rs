@@ -64,6 +64,7 @@ async fn a_dry_run_shows_every_mistake_and_what_is_unwise() {
 
     let refused = stand.try_apply(&namespace, &["--dry-run=server"], BROKEN);
     let told = stderr(&refused);
+    println!("{told}");
     assert!(!refused.status.success(), "{told}");
     for field in [
         "spec.models[0]",
