@@ -23,7 +23,8 @@ use axum::routing::post;
 use certificate::Material;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::Client;
-use listener::{Current, TlsListener};
+pub use listener::Current;
+use listener::TlsListener;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,7 +102,7 @@ pub fn names(namespace: &str, extra: &[String]) -> BTreeSet<String> {
     [service, long].into_iter().chain(extra.iter().cloned()).collect()
 }
 
-/// Serves until `stop` turns true.
+/// Serves until `stop` turns true; `current` has a certificate from when questions can be answered.
 ///
 /// # Errors
 /// The listener has no address.
@@ -109,9 +110,9 @@ pub async fn serve(
     listener: TcpListener,
     source: Source,
     desk: Desk,
+    current: Arc<Current>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let current = Arc::new(Current::default());
     let mut tasks = JoinSet::new();
     match source {
         Source::Made(home) => {
