@@ -21,7 +21,13 @@ use tollway_core::spend::Nano;
 
 /// What Tollway does in a namespace, and what it would do.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-tollway", bin_name = "kubectl tollway", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    name = "kubectl-tollway",
+    bin_name = "kubectl tollway",
+    version,
+    propagate_version = true,
+    max_term_width = 110
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +39,9 @@ enum Command {
     Status(Common),
     /// Which rule and which targets a request would meet, why not the others, what it would cost at most, and whether budgets carry it.
     /// Exit code 2 when nothing would serve it.
-    #[command(after_help = "Example:\n  kubectl tollway explain assistant --prompt 'Why does this loop not end?' --user ann")]
+    #[command(
+        after_help = "Example:\n  kubectl tollway explain assistant --prompt 'Why does this loop not end?' --user ann"
+    )]
     Explain(explain::Question),
     /// What manifests would change in the compiled table, as an edit from what serves now. Exit code 1 when anything would.
     Diff {

@@ -15,6 +15,7 @@ mod cluster {
     mod fleet;
     mod footprint;
     mod injection;
+    mod plugin;
     mod scaling;
     mod shares;
     mod stand;

@@ -62,7 +62,8 @@ impl Cluster {
     pub fn append(&self, kind: &str, name: &str, list: &str, entry: &Value) -> anyhow::Result<String> {
         let object: Value = serde_json::from_slice(&self.kubectl(["get", kind, name, "-o", "json"])?)?;
         // Tested before: what somebody else changes meanwhile is never lost.
-        let version = json!({"op": "test", "path": "/metadata/resourceVersion", "value": object["metadata"]["resourceVersion"]});
+        let version =
+            json!({"op": "test", "path": "/metadata/resourceVersion", "value": object["metadata"]["resourceVersion"]});
         let path = format!("/spec/{list}");
         let change = if object["spec"][list].is_array() {
             json!({"op": "add", "path": format!("{path}/-"), "value": entry})
@@ -152,11 +153,9 @@ impl Cluster {
     fn output<const N: usize>(&self, args: [&str; N]) -> anyhow::Result<std::process::Output> {
         // kubectl tells its plugins nothing of where it is itself.
         let program = std::env::var_os("KUBECTL").unwrap_or_else(|| OsString::from("kubectl"));
-        Command::new(&program)
-            .args(args)
-            .args(&self.chosen)
-            .output()
-            .with_context(|| format!("{} did not start: put kubectl into the PATH, or name it in KUBECTL", program.display()))
+        Command::new(&program).args(args).args(&self.chosen).output().with_context(|| {
+            format!("{} did not start: put kubectl into the PATH, or name it in KUBECTL", program.display())
+        })
     }
 }
 

@@ -23,7 +23,11 @@ pub fn changes(before: &Compiled, after: &Compiled) -> anyhow::Result<Vec<Change
     for (id, verdict) in &after.verdicts {
         let held = before.verdicts.get(id);
         for error in verdict.errors.iter().filter(|error| held.is_none_or(|held| !held.errors.contains(error))) {
-            changes.push(Change { at: format!("{id} is refused"), before: None, after: Some(error.to_string().into()) });
+            changes.push(Change {
+                at: format!("{id} is refused"),
+                before: None,
+                after: Some(error.to_string().into()),
+            });
         }
     }
     Ok(changes)

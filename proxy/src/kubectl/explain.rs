@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use tollway_core::classify::classify;
 use tollway_core::spend::bounds::{output_tokens, worst_case};
 use tollway_core::spend::{Nano, Shape};
-use tollway_core::table::{Budget, Condition, Mode, OnExhausted, PromptClass, Route, Target};
+use tollway_core::table::{Budget, Condition, Mode, OnExhausted, PromptClass, Target};
 
 #[derive(Args, Debug)]
 pub(super) struct Question {
@@ -105,9 +105,8 @@ fn explain(question: &Question, compiled: &Compiled, objects: &[Value], prompt: 
     let table = &compiled.table;
     let name = match (&question.route, &question.model) {
         (Some(route), _) => route.as_str(),
-        (None, Some(model)) => {
-            select::name(table, model).with_context(|| format!("no route answers to model {model:?}: 404 model_not_found"))?
-        }
+        (None, Some(model)) => select::name(table, model)
+            .with_context(|| format!("no route answers to model {model:?}: 404 model_not_found"))?,
         (None, None) => bail!("name a ModelRoute, or a model with --model"),
     };
     let Some(route) = table.routes.get(name) else {
@@ -121,7 +120,8 @@ fn explain(question: &Question, compiled: &Compiled, objects: &[Value], prompt: 
     let model = question.model.clone().or(of_route).unwrap_or_default();
     let mut headers = HeaderMap::new();
     for header in &question.headers {
-        let (name, value) = header.split_once(':').with_context(|| format!("--header {header:?} is not `name: value`"))?;
+        let (name, value) =
+            header.split_once(':').with_context(|| format!("--header {header:?} is not `name: value`"))?;
         let name: HeaderName = name.trim().parse().with_context(|| format!("--header {header:?}"))?;
         headers.append(name, HeaderValue::from_str(value.trim()).with_context(|| format!("--header {header:?}"))?);
     }
@@ -152,13 +152,19 @@ fn explain(question: &Question, compiled: &Compiled, objects: &[Value], prompt: 
             if let Some(cost) = cost {
                 cheapest = Some(cheapest.map_or(cost, |held| held.min(cost)));
             }
-            targets.push(TargetWord { name: name.clone(), place, most_usd: cost.map(|cost| cost.to_string()), skipped });
+            targets.push(TargetWord {
+                name: name.clone(),
+                place,
+                most_usd: cost.map(|cost| cost.to_string()),
+                skipped,
+            });
         }
     }
     let unused = route.targets.keys().filter(|name| targets.iter().all(|word| word.name != **name)).cloned().collect();
     let words: Vec<BudgetWord> =
         budgets.iter().map(|(name, budget)| verdict(name, budget, objects, cheapest.unwrap_or_default())).collect();
-    let served = targets.iter().any(|word| word.skipped.is_none()) && words.iter().all(|word| !word.verdict.starts_with("denies"));
+    let served = targets.iter().any(|word| word.skipped.is_none())
+        && words.iter().all(|word| !word.verdict.starts_with("denies"));
     Ok(Explanation {
         route: name.to_owned(),
         model,
@@ -175,18 +181,8 @@ fn explain(question: &Question, compiled: &Compiled, objects: &[Value], prompt: 
 
 /// The first condition that does not hold.
 fn why_not(when: &[Condition], facts: &Facts<'_>) -> String {
-    let alone = |condition: &Condition| {
-        let one = tollway_core::table::Rule {
-            name: String::new(),
-            when: vec![condition.clone()],
-            split: vec![],
-            fallback: vec![],
-        };
-        let route = Route { rules: vec![one], ..Route::default() };
-        select::rule(&route, facts).is_some()
-    };
     let said = |class: Option<PromptClass>| class.map_or_else(|| "unknown".to_owned(), |class| format!("{class:?}"));
-    match when.iter().find(|condition| !alone(condition)) {
+    match when.iter().find(|condition| !select::holds(condition, facts)) {
         Some(Condition::Header { name, value }) => format!("header {name} is not {value:?}"),
         Some(Condition::User(users)) => {
             format!("user {} is not among {}", facts.user.unwrap_or("nobody"), users.join(", "))
@@ -222,7 +218,8 @@ fn verdict(name: &str, budget: &Budget, objects: &[Value], cheapest: Nano) -> Bu
 }
 
 fn text(explanation: &Explanation) -> String {
-    let Explanation { route, model, class, input_tokens, rule, passed_over, targets, unused, budgets, served } = explanation;
+    let Explanation { route, model, class, input_tokens, rule, passed_over, targets, unused, budgets, served } =
+        explanation;
     let mut text = String::new();
     let about = class.as_ref().map_or_else(String::new, |class| format!(", class {class}"));
     let _ = writeln!(text, "model {model} -> route {route} (about {input_tokens} tokens of input{about})");

@@ -52,13 +52,18 @@ fn route(object: &Value) -> [String; 4] {
 fn endpoint(object: &Value) -> [String; 4] {
     let instances = &object["status"]["instances"];
     let count = |field: &str| instances[field].as_u64().map_or_else(|| "?".to_owned(), |count| count.to_string());
-    [name(object), ready(object), text_of(&object["spec"]["model"]), format!("{} of {}", count("current"), count("desired"))]
+    [
+        name(object),
+        ready(object),
+        text_of(&object["spec"]["model"]),
+        format!("{} of {}", count("current"), count("desired")),
+    ]
 }
 
 fn budget(object: &Value) -> [String; 4] {
     let status = &object["status"];
-    let [spent, limit] =
-        [&status["spentUsd"], &object["spec"]["limit"]["amount"]].map(|value| text_of(value).parse::<Nano>().unwrap_or_default());
+    let [spent, limit] = [&status["spentUsd"], &object["spec"]["limit"]["amount"]]
+        .map(|value| text_of(value).parse::<Nano>().unwrap_or_default());
     let percent = if limit > Nano::ZERO { u128::from(spent.0) * 100 / u128::from(limit.0) } else { 100 };
     let forecast = status["forecastUsd"].as_str().map_or_else(|| "?".to_owned(), str::to_owned);
     [name(object), ready(object), format!("{spent} of {limit} ({percent} %)"), forecast]
