@@ -30,6 +30,8 @@ test: ## everything that must pass: lint, docs, drift, unit tests, tests against
 	@tests/packages.sh test
 	$(call step,Kubernetes control plane (about 10 minutes the first time and nothing later))
 	@tests/cluster/build.sh >/dev/null
+	$(call step,Helm (about 6 minutes the first time and nothing later))
+	@tests/helm/build.sh >/dev/null
 	$(call step,Python clients (about 1 minute the first time and nothing later))
 	@tests/python/setup.sh >/dev/null
 	@$(MAKE) lint
@@ -99,8 +101,14 @@ optimised := --config profile.dev.package.tollway-core.opt-level=3 --config prof
 .PHONY: e2e
 e2e: build ## only the tests that cross crates: real API server and simulators and vendors' clients
 	@tests/cluster/build.sh >/dev/null
+	@tests/helm/build.sh >/dev/null
 	@tests/python/setup.sh >/dev/null
 	cargo test --locked -p tollway-tests
+
+.PHONY: fleet
+fleet: build ## figures of a budget at size: 50 proxies and 2,000 clients, 100 budgets, an API server away for a minute (about 10 minutes)
+	@tests/cluster/build.sh >/dev/null
+	cargo test --locked --workspace --test cluster -- --ignored --nocapture --test-threads=1 fleet
 
 .PHONY: bench
 bench: ## CPU time a request against a bare hyper proxy and nginx (ratios; BENCH_JSON=file writes them too)

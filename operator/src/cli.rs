@@ -55,6 +55,10 @@ pub struct Run {
     /// Namespace of CloudWatch that the figures of budgets are sent to each minute, like `Tollway`. Default: they are not sent.
     #[arg(long, env = "TOLLWAY_CLOUDWATCH_NAMESPACE")]
     pub cloudwatch_namespace: Option<String>,
+    /// Namespaces whose ConfigMap tollway-ca is kept with the authority of the certificate, for gateways there; repeatable or
+    /// comma-separated. Default: the operator's own only.
+    #[arg(long, env = "TOLLWAY_PUBLISH_CA_TO", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub publish_ca_to: Vec<String>,
     /// What the API server asks.
     #[command(flatten)]
     pub webhook: Webhook,

@@ -88,10 +88,13 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         identity = certificate(&settings, &client, &namespace) => identity?,
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
     };
+    let injection = inject::Setting { ca: injection.ca.clone().or(ca), ..injection };
+    if let Some(ca) = injection.ca.clone() {
+        tasks.spawn(tls::keep_published(client.clone(), settings.publish_ca_to.clone(), ca));
+    }
     let admission = webhook.zip(current).map(|(listener, current)| {
-        let inject = inject::Setting { ca: injection.ca.clone().or(ca), ..injection };
         let prices = Prices::new(watches.clone(), &namespace, settings.catalog_configmap.as_deref());
-        let desk = admission::Desk::new(inject, prices, metrics.clone());
+        let desk = admission::Desk::new(injection, prices, metrics.clone());
         let source = webhook_certificate(&settings, &client, &watches, &namespace);
         tokio::spawn(admission::serve(listener, source, desk, current, stopping.clone()))
     });

@@ -38,7 +38,8 @@ pub struct Kept {
     pub body: Bytes,
     /// Who gave it.
     pub target: String,
-    age: Duration,
+    /// How long it may be kept still.
+    pub age: Duration,
 }
 
 /// What makes two requests the same.
@@ -168,7 +169,7 @@ impl Place {
             // A copy: the bytes may be a small part of a large buffer.
             let body = Bytes::copy_from_slice(body);
             if let Some(shared) = self.shared {
-                shared.keep(&self.key, body.clone(), target, self.age);
+                shared.keep(vec![(self.key.clone(), body.clone())], target, self.age);
             }
             let kept = Kept { body, target: target.to_owned(), age: self.age };
             self.answers.0.insert(self.key, Arc::new(kept));

@@ -21,6 +21,7 @@ pub use answer::{Answered, Form};
 pub use lines::Lines;
 
 use crate::access::Entry;
+use crate::cache::Shared;
 use crate::error::ApiError;
 use crate::metrics::Kept;
 use crate::stack::Proxy;
@@ -66,6 +67,7 @@ pub async fn serve(
     // Texts that are not at hand, each once, and where their vectors belong.
     let mut wanted: HashMap<Key, usize> = HashMap::new();
     let mut items: VecDeque<Item> = VecDeque::new();
+    let mut prepared = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let text = text::prepare(config, text);
         if text.is_empty() {
@@ -73,9 +75,12 @@ pub async fn serve(
                 ApiError::invalid(format!("text {index} is empty: leave it out")).param(format!("input[{index}]"))
             );
         }
-        let key = vectors::key(&endpoint.fingerprint, &text);
-        let kept = config.cache.as_ref().filter(|_| reads_cache).and_then(|_| proxy.vectors.get(&key));
-        if let Some(vector) = kept {
+        prepared.push((vectors::key(&endpoint.fingerprint, &text), text));
+    }
+    let at_hand =
+        if reads_cache { recall(proxy, endpoint, prepared.iter().map(|(key, _)| *key)).await } else { HashMap::new() };
+    for (index, (key, text)) in prepared.into_iter().enumerate() {
+        if let Some(vector) = at_hand.get(&key).cloned() {
             assembly.put(index, vector);
             continue;
         }
@@ -121,6 +126,30 @@ pub async fn serve(
     Ok(assembly.reply(&endpoint, Some(&tab)))
 }
 
+/// The vectors that are kept of these texts, in memory or by another proxy.
+async fn recall(proxy: &Proxy, endpoint: &Endpoint, keys: impl Iterator<Item = Key>) -> HashMap<Key, Bytes> {
+    let mut at_hand = HashMap::new();
+    let Some(cache) = &endpoint.config.cache else { return at_hand };
+    let mut elsewhere = Vec::new();
+    for key in keys {
+        match proxy.vectors.get(&key) {
+            Some(vector) => drop(at_hand.insert(key, vector)),
+            None => elsewhere.push(key),
+        }
+    }
+    let Some(shared) = endpoint.shared().filter(|_| !elsewhere.is_empty()) else { return at_hand };
+    elsewhere.sort_unstable();
+    elsewhere.dedup();
+    let names: Vec<String> = elsewhere.iter().map(hex::encode).collect();
+    let found = shared.get_all(&names, Duration::from_millis(cache.ttl_ms)).await;
+    for (key, kept) in elsewhere.into_iter().zip(found) {
+        let Some(kept) = kept else { continue };
+        proxy.vectors.keep(key, &kept.body, kept.age);
+        at_hand.insert(key, kept.body);
+    }
+    at_hand
+}
+
 fn late(model: &str) -> ApiError {
     let message = format!("{model:?} did not answer within the endpoint's time-outs");
     ApiError::upstream(StatusCode::GATEWAY_TIMEOUT, message)
@@ -142,9 +171,9 @@ impl Running {
         match word {
             Some(Done::Vectors { vectors, source, attempts }) => {
                 entry.attempts = entry.attempts.max(attempts);
+                self.keep(&vectors, &source);
                 entry.target = Some(source);
                 for (number, vector) in vectors {
-                    self.keep(number, &vector);
                     self.assembly.arrived(number, &vector);
                 }
                 Ok(())
@@ -158,9 +187,21 @@ impl Running {
         }
     }
 
-    fn keep(&self, number: usize, vector: &Bytes) {
-        if let (Some(cache), Some(key)) = (&self.endpoint.config.cache, self.assembly.key(number)) {
-            self.proxy.vectors.keep(key, vector, Duration::from_millis(cache.ttl_ms));
+    fn keep(&self, vectors: &[(usize, Bytes)], source: &str) {
+        let Some(cache) = &self.endpoint.config.cache else { return };
+        let age = Duration::from_millis(cache.ttl_ms);
+        let named = vectors.iter().filter_map(|(number, vector)| Some((self.assembly.key(*number)?, vector)));
+        let mut sharing = Vec::new();
+        let shared = self.endpoint.shared();
+        for (key, vector) in named {
+            self.proxy.vectors.keep(key, vector, age);
+            if shared.is_some() {
+                // A copy: the bytes are a small part of a large answer.
+                sharing.push((hex::encode(key), Bytes::copy_from_slice(vector)));
+            }
+        }
+        if let Some(shared) = shared {
+            Shared::clone(&shared).keep(sharing, source, age);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::ledger::BudgetView;
 use crate::metrics::Metrics;
 use crate::source::{Health, Serving};
 use crate::store::Store;
-use crate::targets::notes;
+use crate::targets::{note, notes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -181,7 +181,10 @@ fn route_pages(serving: &Serving, metrics: &Metrics, store: Option<&Store>) -> V
         unserved: Some(reason.clone()),
         ..RoutePage::default()
     });
-    let embeddings = serving.table.embeddings.iter().map(|(name, config)| endpoint_page(name, config, metrics, &seen));
+    let embeddings = serving.table.embeddings.iter().map(|(name, config)| {
+        let note = config.cache.as_ref().and_then(|cache| note(cache, "vectors", &serving.secrets, store));
+        RoutePage { notes: note.into_iter().collect(), ..endpoint_page(name, config, metrics, &seen) }
+    });
     served.chain(embeddings).chain(unserved).collect()
 }
 

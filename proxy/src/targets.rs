@@ -3,7 +3,7 @@
 
 mod sharing;
 
-pub use sharing::notes;
+pub use sharing::{note, notes};
 
 use crate::cache;
 use crate::circuit::{Circuit, Permit, State};
@@ -230,11 +230,11 @@ impl Targets {
             let targets = targets.collect();
             let bytes = route.cache.as_ref().and_then(|_| serde_json::to_vec(route).ok());
             let fingerprint = bytes.map(|bytes| tollway_core::wire::digest(&bytes)).unwrap_or_default();
-            self.told.tell(name, notes(route, &serving.secrets, self.store.as_deref()));
+            self.told.tell(&format!("route {name}"), notes(route, &serving.secrets, self.store.as_deref()));
             let place = self.store.as_ref().map(|store| Place::new(Arc::clone(store), namespace, name));
             let limits = Limits::new(&route.rate_limits, before.map(|before| &before.limits), place);
             let paces = before.map(|before| Arc::clone(&before.paces)).unwrap_or_default();
-            let shared = sharing::of(route, serving, self.store.as_ref());
+            let shared = sharing::of(route.cache.as_ref(), serving, self.store.as_ref());
             let meter = self.metrics.route(name);
             (name.clone(), Arc::new(RouteState { meter, limits, paces, fingerprint, shared, targets }))
         });
@@ -245,6 +245,10 @@ impl Targets {
                 Some(before) if before.config == *config => Arc::clone(before),
                 _ => Arc::new(self.endpoint(name, config, before)),
             };
+            let told =
+                config.cache.as_ref().and_then(|cache| note(cache, "vectors", &serving.secrets, self.store.as_deref()));
+            self.told.tell(&format!("embedding endpoint {name}"), told.into_iter().collect());
+            endpoint.share(sharing::of(config.cache.as_ref(), serving, self.store.as_ref()));
             (name.clone(), endpoint)
         });
         let embeddings = embeddings.collect();

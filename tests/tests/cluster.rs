@@ -12,8 +12,10 @@ mod cluster {
     mod cap;
     mod convergence;
     mod failover;
+    mod fleet;
     mod footprint;
     mod injection;
+    mod plugin;
     mod scaling;
     mod shares;
     mod stand;

@@ -16,6 +16,7 @@ mod standalone {
     mod openai_embeddings;
     mod openai_responses;
     mod quickstart;
+    mod real_model;
     mod sagemaker_embeddings;
     mod setup;
     mod shared;

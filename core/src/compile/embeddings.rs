@@ -1,6 +1,9 @@
 //! A checked embedding endpoint and the facts in, its place in the table out: Secrets looked up, price and bounds settled.
 
-use super::{Verdict, routes::missing};
+use super::{
+    Verdict,
+    routes::{keyed, missing},
+};
 use crate::{
     snapshot::Facts,
     spend::catalog,
@@ -37,6 +40,7 @@ pub fn compile(endpoint: &Embedding, facts: &Facts, verdict: &mut Verdict) -> ta
         requires: vec![wire::EMBEDDINGS.to_owned()],
         price,
         bounds: known.map_or(unknown, |model| model.bounds),
+        cache: table.cache.clone().map(|cache| keyed(cache, facts, verdict)),
         ..table.clone()
     }
 }

@@ -65,8 +65,8 @@ pub fn compile(route: &Route, facts: &Facts, verdict: &mut Verdict) -> table::Ro
     }
 }
 
-/// The cache with the key that its shared answers are encrypted under.
-fn keyed(mut cache: Cache, facts: &Facts, verdict: &mut Verdict) -> Cache {
+/// The cache with the key that what it shares is encrypted under.
+pub fn keyed(mut cache: Cache, facts: &Facts, verdict: &mut Verdict) -> Cache {
     if let Some(shared) = cache.shared.as_mut().filter(|_| facts.secrets.contains_key(CACHE_SECRET)) {
         let path = "spec.cache.scope".to_owned();
         verdict.unresolved.extend(missing(facts, CACHE_SECRET, Some(CACHE_SECRET_KEY), path));

@@ -7,7 +7,7 @@ use crate::{
     manifest::{FieldError, Spec},
     snapshot::Mode,
 };
-use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, embedding_endpoint::Metric, model_route::CacheScope};
+use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, embedding_endpoint::Metric};
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
 }
 
 fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
-    let EmbeddingEndpointSpec { provision, autoscaling, cache, jobs, .. } = spec;
+    let EmbeddingEndpointSpec { provision, autoscaling, jobs, .. } = spec;
     found.ignore(
         "spec.provision".to_owned(),
         provision.is_some(),
@@ -49,8 +49,6 @@ fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
         !alone && by_queue,
         "there are no asynchronous jobs to count yet, and scaling is left as it is: use InvocationsPerInstance or Utilization",
     );
-    let shared = cache.as_ref().is_some_and(|cache| cache.scope == Some(CacheScope::Shared));
-    found.ignore("spec.cache.scope".to_owned(), shared, "nothing is shared yet: each proxy keeps its own vectors");
     found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }
 

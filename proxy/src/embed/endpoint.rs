@@ -2,8 +2,10 @@
 
 use super::queue::{Call, Done, Item, Queue};
 use super::tab::Tab;
+use crate::cache::Shared;
 use crate::metrics::RouteMeter;
 use crate::targets::TargetState;
+use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +29,8 @@ pub struct Endpoint {
     /// When somebody will look at the queue next.
     alarm: Mutex<Option<Instant>>,
     calls: AtomicU64,
+    /// Where its vectors are shared with other proxies; it changes with the Secrets.
+    shared: ArcSwapOption<Shared>,
 }
 
 impl Endpoint {
@@ -41,7 +45,18 @@ impl Endpoint {
             queue: Mutex::new(Queue::new(config.batching)),
             alarm: Mutex::default(),
             calls: AtomicU64::new(0),
+            shared: ArcSwapOption::empty(),
         }
+    }
+
+    /// From now on its vectors are shared there.
+    pub fn share(&self, shared: Option<Shared>) {
+        self.shared.store(shared.map(Arc::new));
+    }
+
+    /// Where its vectors are shared.
+    pub fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.load_full()
     }
 
     pub fn queue(&self) -> MutexGuard<'_, Queue> {

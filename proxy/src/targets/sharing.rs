@@ -1,22 +1,22 @@
-//! A route, its Secrets and the store of this proxy in; where its answers are shared out, and what a person should know of what is not.
+//! A cache, its Secrets and the store of this proxy in; where what it keeps is shared out, and what a person should know of what is not.
 
 use crate::cache::{self, Vault};
 use crate::source::{Secrets, Serving};
 use crate::store::Store;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use tollway_core::table::{CACHE_SECRET, CACHE_SECRET_KEY, LimitScope, Route, SecretKey, SharedCache};
+use tollway_core::table::{CACHE_SECRET, CACHE_SECRET_KEY, Cache, LimitScope, Route, SecretKey, SharedCache};
 
 /// What was said already.
 #[derive(Debug, Default)]
 pub struct Told(Mutex<BTreeSet<String>>);
 
 impl Told {
-    /// Says each note of a route once.
-    pub fn tell(&self, route: &str, notes: Vec<String>) {
+    /// Says each note of a route or an embedding endpoint once.
+    pub fn tell(&self, place: &str, notes: Vec<String>) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for note in notes {
-            let line = format!("route {route}: {note}");
+            let line = format!("{place}: {note}");
             if !told.contains(&line) {
                 tracing::warn!("{line}");
                 told.insert(line);
@@ -25,9 +25,9 @@ impl Told {
     }
 }
 
-/// Where the answers of a route are shared.
-pub fn of(route: &Route, serving: &Serving, store: Option<&Arc<Store>>) -> Option<cache::Shared> {
-    let SharedCache { key } = route.cache.as_ref()?.shared.as_ref()?;
+/// Where what a cache keeps is shared.
+pub fn of(cache: Option<&Cache>, serving: &Serving, store: Option<&Arc<Store>>) -> Option<cache::Shared> {
+    let SharedCache { key } = cache?.shared.as_ref()?;
     let store = store?;
     let namespace = &serving.table.namespace;
     let vault = match key {
@@ -51,22 +51,34 @@ pub fn notes(route: &Route, secrets: &Secrets, store: Option<&Store>) -> Vec<Str
                 .to_owned(),
         );
     }
-    let Some(SharedCache { key }) = route.cache.as_ref().and_then(|cache| cache.shared.as_ref()) else { return notes };
-    notes.extend(match (store, key) {
-        (None, _) => Some("its answers with scope Shared stay in this proxy: start every proxy with the same --redis-url".to_owned()),
+    notes.extend(route.cache.as_ref().and_then(|cache| note(cache, "answers", secrets, store)));
+    notes
+}
+
+/// Why a cache does not share what it keeps, called `what`, or not as well as it could.
+#[must_use]
+pub fn note(cache: &Cache, what: &str, secrets: &Secrets, store: Option<&Store>) -> Option<String> {
+    let SharedCache { key } = cache.shared.as_ref()?;
+    match (store, key) {
+        (None, _) => Some(format!(
+            "its {what} with scope Shared stay in this proxy: start every proxy with the same --redis-url"
+        )),
         (Some(store), None) => {
-            let which = if store.address().has_password() { "address and password" } else { "address (it has no password)" };
+            let which =
+                if store.address().has_password() { "address and password" } else { "address (it has no password)" };
             Some(format!(
-                "its shared answers are encrypted under a key made from the {which} of Redis, which is only as secret as these: \
+                "its shared {what} are encrypted under a key made from the {which} of Redis, which is only as secret as these: \
                  create Secret {CACHE_SECRET} whose key {CACHE_SECRET_KEY} holds 32 random bytes"
             ))
         }
         (Some(_), Some(key)) if secrets.bytes(&key.name, &key.key).is_some() && given(key, secrets).is_none() => {
-            Some(format!("its answers are not shared: key {} of Secret {} must hold 32 bytes, raw or in base64", key.key, key.name))
+            Some(format!(
+                "its {what} are not shared: key {} of Secret {} must hold 32 bytes, raw or in base64",
+                key.key, key.name
+            ))
         }
         (Some(_), Some(_)) => None,
-    });
-    notes
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +88,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::store::{Address, TIMEOUT};
     use std::collections::BTreeMap;
-    use tollway_core::table::{Cache, Per, RateLimit};
+    use tollway_core::table::{Per, RateLimit};
 
     fn sharing(key: bool) -> Route {
         let mut route = assistant(vec![("pretend", simulated("x"))]);
@@ -100,7 +112,7 @@ mod tests {
         let store = Store::new(Address::parse("redis://:p@h").unwrap(), TIMEOUT, metrics.store().unwrap());
         let place = |secret: bool, value: Option<&[u8]>| {
             let serving = serving(sharing(secret), value);
-            let shared = of(&serving.table.routes["assistant"], &serving, Some(&store));
+            let shared = of(serving.table.routes["assistant"].cache.as_ref(), &serving, Some(&store));
             shared.map(|shared| shared.vault.place("x"))
         };
         let derived = place(false, None).unwrap();
@@ -109,7 +121,7 @@ mod tests {
         assert_eq!(place(false, Some(&[0xf7; 32])), Some(derived), "the table says which one it is");
         assert_eq!((place(true, None), place(true, Some(b"short"))), (None, None));
         let serving = serving(sharing(false), None);
-        assert!(of(&serving.table.routes["assistant"], &serving, None).is_none());
+        assert!(of(serving.table.routes["assistant"].cache.as_ref(), &serving, None).is_none());
     }
 
     #[test]

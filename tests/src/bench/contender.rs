@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-use super::load::Shape;
+use super::load::{self, Shape};
 use super::manifests;
 use crate::process::{Process, Program, Proxy, free_port};
 use crate::{scratch, wait};
@@ -20,6 +20,8 @@ pub struct Contender {
 
 const CHATS: &[Shape] = &[Shape::Plain, Shape::Stream];
 const CONVERSES: &[Shape] = &[Shape::Converse, Shape::ConverseStream];
+const ALL: &[Shape] = &[Shape::Plain, Shape::Stream, Shape::Vectors];
+const VECTORS: &[Shape] = &[Shape::Vectors];
 
 impl Contender {
     /// Whether it takes part.
@@ -49,13 +51,14 @@ pub async fn start_all(upstream: &Contender) -> Vec<Contender> {
     let program =
         Program::at(nginx_path()).arg("-c").arg(&config).arg("-p").arg(config.parent().unwrap_or(Path::new("/")));
     vec![
-        bare("hyper", "reverse", upstream, CHATS).await,
+        bare("hyper", "reverse", upstream, ALL).await,
         listening("nginx", nginx, program.start(), CHATS).await,
         tollway("tollway", upstream, &[manifests::PLAIN], CHATS).await,
         tollway("tollway+budget", upstream, &[manifests::PLAIN, manifests::BUDGET], CHATS).await,
         tollway("tollway+policies", upstream, &[manifests::POLICIES, manifests::BUDGET], CHATS).await,
         bare("hyper+sigv4", "signing", upstream, CONVERSES).await,
         tollway("tollway", upstream, &[manifests::BEDROCK], CONVERSES).await,
+        tollway("tollway", upstream, &[manifests::embedding("bench", load::TEXTS)], VECTORS).await,
     ]
 }
 
@@ -68,17 +71,19 @@ pub async fn start_bare(upstream: SocketAddr) -> Contender {
 pub async fn tollway(
     name: &'static str,
     upstream: SocketAddr,
-    manifests: &[&str],
+    manifests: &[impl AsRef<str>],
     shapes: &'static [Shape],
 ) -> Contender {
     let folder = scratch::folder("manifests");
-    let text = manifests.join("---\n").replace("UPSTREAM", &upstream.to_string());
+    let texts: Vec<&str> = manifests.iter().map(AsRef::as_ref).collect();
+    let text = texts.join("---\n").replace("UPSTREAM", &upstream.to_string());
     std::fs::write(folder.join("all.yaml"), text).expect("a manifest");
     let proxy = Proxy::standalone_with(&folder, |program| {
         program
             // One line a request is what it logs by default; nginx and the bare proxy log none.
             .arg("--log=warn")
             .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{upstream}"))
+            .env("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", format!("http://{upstream}"))
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
     })

@@ -25,8 +25,8 @@ pub struct Held {
 
 /// Opens `streams` streams through each, reads the first event of each, and weighs.
 pub async fn weigh(upstream: SocketAddr, streams: usize) -> anyhow::Result<Held> {
-    let manifests = &[manifests::HELD, manifests::BUDGET];
-    let proxy = contender::tollway("tollway+budget", upstream, manifests, &[]).await;
+    let manifests = [manifests::held(), manifests::BUDGET.to_owned()];
+    let proxy = contender::tollway("tollway+budget", upstream, &manifests, &[]).await;
     let ours = hold(&proxy, "/v1/chat/completions", streams).await?;
     drop(proxy);
     let bare = hold(&contender::start_bare(upstream).await, "/hold/chat/completions", streams).await?;

@@ -1,8 +1,8 @@
 //! In: an address and a number of requests. Out: all of them answered, over a few kept connections.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -22,10 +22,17 @@ pub enum Shape {
     /// A chat completion of a Bedrock target.
     Converse,
     ConverseStream,
+    /// [`TEXTS`] texts of an embedding endpoint, in one request.
+    Vectors,
+    /// One text.
+    Vector,
 }
 
+/// Texts of one request for vectors.
+pub const TEXTS: usize = 32;
+
 impl Shape {
-    pub const ALL: [Shape; 4] = [Shape::Plain, Shape::Stream, Shape::Converse, Shape::ConverseStream];
+    pub const ALL: [Shape; 5] = [Shape::Plain, Shape::Stream, Shape::Converse, Shape::ConverseStream, Shape::Vectors];
 
     /// As in the result's names.
     pub fn name(self) -> &'static str {
@@ -34,6 +41,8 @@ impl Shape {
             Shape::Stream => "stream",
             Shape::Converse => "converse",
             Shape::ConverseStream => "converse-stream",
+            Shape::Vectors => "vectors",
+            Shape::Vector => "vector",
         }
     }
 
@@ -41,9 +50,29 @@ impl Shape {
         matches!(self, Shape::Stream | Shape::ConverseStream)
     }
 
+    /// Long answers, of which a tenth is enough.
+    pub fn is_long(self) -> bool {
+        self.is_stream() || self == Shape::Vectors
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Shape::Vectors | Shape::Vector => "/v1/embeddings",
+            Shape::Plain | Shape::Stream | Shape::Converse | Shape::ConverseStream => "/v1/chat/completions",
+        }
+    }
+
     /// The request's body.
     pub fn body(self) -> &'static str {
-        if self.is_stream() {
+        static VECTORS: LazyLock<String> = LazyLock::new(|| {
+            let texts = [r#""What does the fox do, and how often, and who looks?""#; TEXTS].join(",");
+            format!(r#"{{"model":"bench","encoding_format":"float","input":[{texts}]}}"#)
+        });
+        if self == Shape::Vectors {
+            &VECTORS
+        } else if self == Shape::Vector {
+            r#"{"model":"bench","encoding_format":"float","input":"What does the fox do, and how often, and who looks?"}"#
+        } else if self.is_stream() {
             r#"{"model":"bench","max_tokens":256,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
         } else {
             r#"{"model":"bench","max_tokens":256,"messages":[{"role":"system","content":"Answer in one sentence."},{"role":"user","content":"What does the fox do, and how often, and who looks?"}]}"#
@@ -52,21 +81,29 @@ impl Shape {
 }
 
 /// Returns when the last answer has been read; any answer but 200 is an error.
-pub async fn drive(address: SocketAddr, shape: Shape, requests: usize, connections: usize) -> anyhow::Result<()> {
+/// How long each took until its body's first byte.
+pub async fn drive(
+    address: SocketAddr,
+    shape: Shape,
+    requests: usize,
+    connections: usize,
+) -> anyhow::Result<Vec<Duration>> {
     let left = Arc::new(AtomicUsize::new(requests));
     let workers: Vec<_> = (0..connections).map(|_| tokio::spawn(worker(address, shape, left.clone()))).collect();
+    let mut took = Vec::with_capacity(requests);
     for worker in workers {
-        worker.await??;
+        took.extend(worker.await??);
     }
-    Ok(())
+    Ok(took)
 }
 
-async fn worker(address: SocketAddr, shape: Shape, left: Arc<AtomicUsize>) -> anyhow::Result<()> {
+async fn worker(address: SocketAddr, shape: Shape, left: Arc<AtomicUsize>) -> anyhow::Result<Vec<Duration>> {
     let mut sender = connect(address).await?;
+    let mut took = Vec::new();
     while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
-        ask(&mut sender, address, shape).await?;
+        took.push(ask(&mut sender, address, shape).await?);
     }
-    Ok(())
+    Ok(took)
 }
 
 /// One connection with requests one after the other: how long each first byte of a stream took.
@@ -90,7 +127,7 @@ pub async fn connect(address: SocketAddr) -> anyhow::Result<http1::SendRequest<F
 
 /// The request of a shape.
 pub fn request(shape: Shape) -> http::Result<Request<Full<Bytes>>> {
-    Request::post("/v1/chat/completions")
+    Request::post(shape.path())
         .header("host", "bench")
         .header("content-type", "application/json")
         .header("authorization", "Bearer bench-key")

@@ -60,19 +60,26 @@ spec:
   - split: [{target: nova, weight: 100}]
 ";
 
-/// A target whose streams never end.
-pub const HELD: &str = "apiVersion: tollway.dev/v1alpha1
-kind: ModelRoute
-metadata: {name: bench}
+/// The plain target, its streams without an end.
+pub fn held() -> String {
+    PLAIN.replace("UPSTREAM/v1", "UPSTREAM/hold")
+}
+
+/// An embedding endpoint, its vectors checked and scaled, in batches of so many texts.
+pub fn embedding(endpoint: &str, max_items: usize) -> String {
+    format!(
+        "apiVersion: tollway.dev/v1alpha1
+kind: EmbeddingEndpoint
+metadata: {{name: bench}}
 spec:
-  models: [bench]
-  targets:
-  - name: upstream
-    openai: {baseUrl: \"http://UPSTREAM/hold\", model: bench, loopback: true}
-    price: {inputPerMillion: \"0.80\", outputPerMillion: \"3.20\"}
-  rules:
-  - split: [{target: upstream, weight: 100}]
-";
+  model: bench
+  dimensions: 1024
+  normalize: true
+  sagemaker: {{endpointName: {endpoint}, region: us-east-1, payload: OpenAI}}
+  batching: {{maxItems: {max_items}, maxWait: 5ms}}
+"
+    )
+}
 
 /// A cap that binds all of it and is never reached.
 pub const BUDGET: &str = "apiVersion: tollway.dev/v1alpha1

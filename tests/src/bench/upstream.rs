@@ -1,9 +1,11 @@
-//! In: a port. Out: a server that answers every chat at once with the same bytes, OpenAI's or Bedrock's by the path: the cheapest
-//! upstream there is, so that what is measured is the proxy before it. A path with `hold` in it gets one event and then silence.
+//! In: a port. Out: a server that answers every chat at once with the same bytes, OpenAI's or Bedrock's by the path, and every text with the
+//! same vector: the cheapest upstream there is, so that what is measured is the proxy before it. A path with `hold` in it gets one event and
+//! then silence; an endpoint `slow` takes 40 ms for a batch, one at a time, as an accelerator does.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -17,11 +19,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 
 use crate::sim::bedrock::frames;
 
 /// Content events of one stream.
 pub const EVENTS: usize = 64;
+/// Numbers of a vector.
+const DIMENSIONS: usize = 1024;
+/// What the slow endpoint takes for a batch.
+const BATCH: Duration = Duration::from_millis(40);
+static ACCELERATOR: Mutex<()> = Mutex::const_new(());
 
 const PLAIN: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"The quick brown fox jumps over the lazy dog and does it again and again until nobody looks any more."},"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":32,"total_tokens":56}}"#;
 const EVENT: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}"#;
@@ -52,6 +60,14 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<B
         let response = Response::builder().header("content-type", "text/event-stream");
         return Ok(response.body(BodyExt::boxed(StreamBody::new(frames)))?);
     }
+    if path.ends_with("/embeddings") || path.starts_with("/endpoints/") {
+        if path.contains("/slow/") {
+            let _turn = ACCELERATOR.lock().await;
+            tokio::time::sleep(BATCH).await;
+        }
+        let response = Response::builder().header("content-type", "application/json");
+        return Ok(response.body(Full::new(vectors(&body)?).boxed())?);
+    }
     let streamed = body.windows(13).any(|w| w == b"\"stream\":true");
     if !streamed {
         let response = Response::builder().header("content-type", "application/json");
@@ -59,6 +75,27 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<B
     }
     let events = std::iter::repeat_n(EVENT, EVENTS).chain([LAST, USAGE, "[DONE]"]);
     Ok(streaming("text/event-stream", events.map(|event| Bytes::from(format!("data: {event}\n\n"))).collect()))
+}
+
+/// OpenAI's form of an answer: a vector of [`DIMENSIONS`] for each text, of length 1 but for its rounding.
+fn vectors(body: &[u8]) -> anyhow::Result<Bytes> {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        input: Vec<serde::de::IgnoredAny>,
+    }
+    static VECTOR: LazyLock<String> = LazyLock::new(|| {
+        let numbers = (0..DIMENSIONS).map(|i| (((i * 37 % 101) as f32 - 50.0) / 932.7).to_string());
+        numbers.collect::<Vec<_>>().join(",")
+    });
+    let texts = serde_json::from_slice::<Asked>(body)?.input.len();
+    let data: Vec<String> = (0..texts)
+        .map(|index| format!(r#"{{"object":"embedding","index":{index},"embedding":[{}]}}"#, *VECTOR))
+        .collect();
+    let data = data.join(",");
+    Ok(format!(
+        r#"{{"object":"list","model":"bench","data":[{data}],"usage":{{"prompt_tokens":12,"total_tokens":12}}}}"#
+    )
+    .into())
 }
 
 /// The same answer as Converse and ConverseStream have it.

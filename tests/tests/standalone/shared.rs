@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use tollway_tests::http::{self, Reply};
 use tollway_tests::process::{PASSWORD, Program, Proxy, Redis};
+use tollway_tests::sim::{Answers, Config, Embeds, Model, Price, Sim};
 use tollway_tests::wait;
 
-use super::setup::folder;
+use super::setup::{folder, with_aws};
 
 /// `limits` is what `spec.rateLimits` holds, `cache` what `spec.cache` does.
 fn manifests(limits: &str, cache: &str) -> String {
@@ -228,4 +229,42 @@ async fn redis_is_reached_over_tls() {
     let mut stranger = Proxy::standalone_with(folder(&limited), |program| program.env("TOLLWAY_REDIS_URL", &url)).await;
     let line = stranger.process.wait_for_log("Redis is of no use just now").await;
     assert!(line.to_lowercase().contains("certificate"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_are_shared_and_only_new_texts_are_sent() {
+    let redis = Redis::start().await;
+    let mut config = Config::default();
+    let embeds = Embeds { answers: Answers::OpenAi, dimensions: 8, ..Embeds::default() };
+    config.models.insert("bge".to_owned(), Model { embeds: Some(embeds), ..Model::priced(Price::default()) });
+    let sim = Sim::start(config).await.expect("a simulator");
+    let manifest = "apiVersion: tollway.dev/v1alpha1\nkind: EmbeddingEndpoint\nmetadata: {name: vectors, namespace: team}\nspec:\n  \
+        model: bge\n  dimensions: 8\n  sagemaker: {endpointName: bge, region: us-east-1, payload: OpenAI}\n  \
+        cache: {ttl: 1h, scope: Shared}\n";
+    let proxy = async || {
+        let proxy = Proxy::standalone_with(folder(manifest), |program| with_aws(&sim, sharing(program, &redis))).await;
+        connected(&proxy).await;
+        proxy
+    };
+    let embed = async |proxy: &Proxy, texts: &[&str]| {
+        let reply = http::post(&format!("{}/v1/embeddings", proxy.url), &json!({"model": "bge", "input": texts})).await;
+        let reply = reply.ok();
+        (reply.header("x-tollway-cache").to_owned(), reply.json()["data"].clone())
+    };
+    let [one, other] = [proxy().await, proxy().await];
+    let (first, vectors) = embed(&one, &["the recipe", "of the house"]).await;
+    assert_eq!(first, "miss");
+    let mut link = redis.link().await;
+    wait::until("both vectors to be stored", async || {
+        let keys: Vec<String> = redis::cmd("KEYS").arg("tollway:team:answer:*").query_async(&mut link).await.ok()?;
+        (keys.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(embed(&other, &["the recipe", "of the house"]).await, ("hit".to_owned(), vectors));
+    assert_eq!(sim.requests().len(), 1);
+    assert_eq!(embed(&other, &["of the house", "is new"]).await.0, "partial");
+    let sent = sim.requests();
+    let last = String::from_utf8_lossy(&sent[1].body).into_owned();
+    assert!(sent.len() == 2 && last.contains("is new") && !last.contains("of the house"), "{last}");
+    assert!(!holds(&redis.everything().await, "recipe"));
 }
