@@ -86,7 +86,7 @@ pub struct Webhook {
     /// Key of the webhook's certificate, PEM.
     #[arg(long, env = "TOLLWAY_WEBHOOK_KEY", requires = "webhook_cert")]
     pub webhook_key: Option<PathBuf>,
-    /// Where injected proxies find the operator; repeatable or comma-separated. Default: https://tollway-operator.<namespace>.svc:8443.
+    /// Where injected proxies find the operator; repeatable or comma-separated. Default: port 8443 of Service tollway-operator.
     #[arg(long, env = "TOLLWAY_PROXY_OPERATOR", value_delimiter = ',')]
     pub proxy_operator: Vec<String>,
     /// PEM file with the authority of --tls-cert, for injected proxies. Default: the authority that the operator made; with --tls-cert
