@@ -1,7 +1,6 @@
 //! Resources as `kubectl apply --dry-run=server` shows them: every mistake at once, and warnings for what is legal but unwise or not acted on.
 
 use super::stand::{Stand, stderr, stdout};
-use tollway_tests::process::workspace;
 
 /// Two mistakes of form, which the API server's schema knows too, and three of meaning, which only the validator knows.
 const BROKEN: &str = r#"
@@ -94,26 +93,4 @@ async fn a_dry_run_shows_every_mistake_and_what_is_unwise() {
     // The whole of an example goes through without a word.
     let applied = cluster.try_kubectl(["apply", "-n", &namespace, "-f", "examples/quickstart"]);
     assert!(applied.status.success() && stderr(&applied).is_empty(), "{}", stderr(&applied));
-}
-
-#[test]
-fn the_chart_says_what_the_manifest_says() {
-    use serde::Deserialize;
-    let read = |path: &str| std::fs::read_to_string(workspace().join(path)).expect(path);
-    let values =
-        serde_yaml::from_str::<serde_json::Value>(&read("charts/tollway/values-webhook.yaml")).expect("values");
-    let mut chart = read("charts/tollway/templates/webhook.yaml");
-    for (name, value) in values["webhook"].as_object().expect("webhook") {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        chart = chart.replace(&format!("{{{{ .Values.webhook.{name} }}}}"), &value);
-    }
-    chart = chart.replace("{{ .Release.Namespace | quote }}", "\"tollway-system\"");
-    // What is left of the template's language is the switch and cert-manager's annotation, which stands on lines of its own.
-    let lines = chart.lines().filter(|line| !line.contains("{{"));
-    let chart: String = lines.map(|line| format!("{line}\n")).collect();
-    let documents = |text: &str| -> Vec<serde_json::Value> {
-        let documents = serde_yaml::Deserializer::from_str(text);
-        documents.map(|document| serde_json::Value::deserialize(document).expect("YAML")).collect()
-    };
-    assert_eq!(documents(&chart), documents(&read("operator/webhook.yaml")));
 }
