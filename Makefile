@@ -85,8 +85,8 @@ alone:
 	@for crate in $(crates); do echo "cargo check -p $$crate"; cargo check --locked -p $$crate; done
 
 .PHONY: crds
-crds: ## write crds/yaml anew from the Rust types
-	UPDATE=1 cargo test --locked -p tollway-crds yaml_files
+crds: ## write crds/yaml and docs/reference anew from the Rust types
+	UPDATE=1 cargo test --locked -p tollway-crds what_the_types_say
 
 .PHONY: prove
 prove: ## the ledger's invariants: bounded worlds searched step by step, every seeded mistake caught, and 20,000 random worlds (PROPTEST_CASES=n)
@@ -104,6 +104,21 @@ e2e: build ## only the tests that cross crates: real API server and simulators a
 	@tests/helm/build.sh >/dev/null
 	@tests/python/setup.sh >/dev/null
 	cargo test --locked -p tollway-tests
+
+.PHONY: images
+images: ## both images as tar archives in dist/, without an image builder (docker load, ctr images import)
+	$(call step,building with optimisation (about 15 minutes the first time))
+	cargo build --locked --release -p tollway-operator -p tollway-proxy
+	@rm -rf dist && mkdir -p dist
+	@for name in operator proxy; do \
+	  images/rootfs.sh $(CARGO_TARGET_DIR)/release/tollway-$$name dist/$$name && \
+	  images/archive.sh dist/$$name tollway-$$name:$$(sed -n 's/^appVersion: //p' charts/tollway/Chart.yaml) dist/tollway-$$name.tar; \
+	done
+	@ls -l dist/*.tar
+
+.PHONY: vendor
+vendor: ## every crate's source in vendor/, for images built without a network
+	cargo vendor --locked vendor >/dev/null
 
 .PHONY: fleet
 fleet: build ## figures of a budget at size: 50 proxies and 2,000 clients, 100 budgets, an API server away for a minute (about 10 minutes)

@@ -150,13 +150,27 @@ async fn an_api_server_takes_it_upgrades_it_and_keeps_resources_after_its_end() 
     assert_eq!(left.trim(), "modelroute.tollway.dev/assistant");
 }
 
+fn documents(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(workspace().join(path)).expect(path);
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).expect("YAML"))
+        .collect()
+}
+
+#[test]
+fn the_webhooks_are_those_of_the_manifest() {
+    let (manifest, chart) = (documents("operator/webhook.yaml"), template(""));
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let webhooks =
+            |objects: &[Value]| of_kind(objects, kind).map(|object| object["webhooks"].clone()).collect::<Vec<_>>();
+        assert_eq!(webhooks(&chart), webhooks(&manifest), "{kind}");
+        assert_eq!(webhooks(&chart).len(), 1);
+    }
+}
+
 #[test]
 fn the_rights_are_those_of_the_manifest() {
-    let manifest = std::fs::read_to_string(workspace().join("operator/rbac.yaml")).expect("the manifest of rights");
-    let manifest: Vec<Value> = serde_yaml::Deserializer::from_str(&manifest)
-        .map(|document| serde::Deserialize::deserialize(document).expect("YAML"))
-        .collect();
-    let chart = template("");
+    let (manifest, chart) = (documents("operator/rbac.yaml"), template(""));
     for kind in ["ClusterRole", "Role"] {
         let rules = |objects: &[Value]| -> std::collections::BTreeSet<String> {
             of_kind(objects, kind)

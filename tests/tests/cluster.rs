@@ -16,6 +16,7 @@ mod cluster {
     mod footprint;
     mod injection;
     mod plugin;
+    mod provision;
     mod scaling;
     mod shares;
     mod stand;
