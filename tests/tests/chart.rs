@@ -1,5 +1,4 @@
 //! The Helm chart: what it renders, what it refuses, what an API server makes of it, and who may do what afterwards.
-#![expect(clippy::panic, reason = "a test that cannot go on says what it saw and stops")]
 
 use serde_json::Value;
 use tollway_tests::cluster::{Cluster, Options};
