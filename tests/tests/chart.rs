@@ -181,22 +181,3 @@ fn the_rights_are_those_of_the_manifest() {
         assert_eq!(rules(&chart), rules(&manifest), "{kind}");
     }
 }
-
-#[test]
-fn the_webhooks_are_those_of_the_manifest() {
-    let manifest =
-        std::fs::read_to_string(workspace().join("operator/webhook.yaml")).expect("the manifest of webhooks");
-    let manifest: Vec<Value> = serde_yaml::Deserializer::from_str(&manifest)
-        .map(|document| serde::Deserialize::deserialize(document).expect("YAML"))
-        .collect();
-    let chart = template("");
-    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
-        let webhooks = |objects: &[Value]| -> Vec<(Value, Value)> {
-            of_kind(objects, kind)
-                .map(|object| (object["metadata"]["name"].clone(), object["webhooks"].clone()))
-                .collect()
-        };
-        assert_eq!(webhooks(&manifest).len(), 1);
-        assert_eq!(webhooks(&chart), webhooks(&manifest), "{kind}");
-    }
-}

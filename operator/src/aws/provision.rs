@@ -220,11 +220,6 @@ impl Made {
         }
         self
     }
-
-    /// Whether the last record is a roll that was not begun yet in the sight of whoever made it.
-    pub fn rolls_to(&self, config: &str) -> bool {
-        self.rolled.as_ref().is_some_and(|(to, _)| to == config)
-    }
 }
 
 fn not_ours(what: &str, name: &str) -> Trouble {
