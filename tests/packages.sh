@@ -10,6 +10,7 @@ needs curl curl
 needs flock util-linux
 needs git git
 [[ "${1:-}" == test ]] && needs redis-server redis-server
+[[ "${1:-}" == test ]] && needs prometheus prometheus
 "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
 [[ "${1:-test}" == bench ]] && PATH=$PATH:/usr/sbin needs nginx nginx-light
 

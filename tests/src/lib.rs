@@ -10,6 +10,7 @@ pub mod http;
 pub mod manifests;
 pub mod moto;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod scratch;
 pub mod sim;
