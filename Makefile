@@ -30,6 +30,8 @@ test: ## everything that must pass: lint, docs, drift, unit tests, tests against
 	@tests/packages.sh test
 	$(call step,Kubernetes control plane (about 10 minutes the first time and nothing later))
 	@tests/cluster/build.sh >/dev/null
+	$(call step,Helm (about 6 minutes the first time and nothing later))
+	@tests/helm/build.sh >/dev/null
 	$(call step,Python clients (about 1 minute the first time and nothing later))
 	@tests/python/setup.sh >/dev/null
 	@$(MAKE) lint
@@ -83,8 +85,8 @@ alone:
 	@for crate in $(crates); do echo "cargo check -p $$crate"; cargo check --locked -p $$crate; done
 
 .PHONY: crds
-crds: ## write crds/yaml anew from the Rust types
-	UPDATE=1 cargo test --locked -p tollway-crds yaml_files
+crds: ## write crds/yaml and docs/reference anew from the Rust types
+	UPDATE=1 cargo test --locked -p tollway-crds what_the_types_say
 
 .PHONY: prove
 prove: ## the ledger's invariants: bounded worlds searched step by step, every seeded mistake caught, and 20,000 random worlds (PROPTEST_CASES=n)
@@ -99,8 +101,24 @@ optimised := --config profile.dev.package.tollway-core.opt-level=3 --config prof
 .PHONY: e2e
 e2e: build ## only the tests that cross crates: real API server and simulators and vendors' clients
 	@tests/cluster/build.sh >/dev/null
+	@tests/helm/build.sh >/dev/null
 	@tests/python/setup.sh >/dev/null
 	cargo test --locked -p tollway-tests
+
+.PHONY: images
+images: ## both images as tar archives in dist/, without an image builder (docker load, ctr images import)
+	$(call step,building with optimisation (about 15 minutes the first time))
+	cargo build --locked --release -p tollway-operator -p tollway-proxy
+	@rm -rf dist && mkdir -p dist
+	@for name in operator proxy; do \
+	  images/rootfs.sh $(CARGO_TARGET_DIR)/release/tollway-$$name dist/$$name && \
+	  images/archive.sh dist/$$name tollway-$$name:$$(sed -n 's/^appVersion: //p' charts/tollway/Chart.yaml) dist/tollway-$$name.tar; \
+	done
+	@ls -l dist/*.tar
+
+.PHONY: vendor
+vendor: ## every crate's source in vendor/, for images built without a network
+	cargo vendor --locked vendor >/dev/null
 
 .PHONY: fleet
 fleet: build ## figures of a budget at size: 50 proxies and 2,000 clients, 100 budgets, an API server away for a minute (about 10 minutes)

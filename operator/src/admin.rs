@@ -1,5 +1,6 @@
 //! Probes and scrapes in; /livez, /readyz and /metrics out.
 
+use crate::admission::Current;
 use crate::leader::Role;
 use crate::metrics::Metrics;
 use axum::Router;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 struct Admin {
     metrics: Arc<Metrics>,
     role: watch::Receiver<Role>,
+    webhook: Option<Arc<Current>>,
 }
 
 /// Serves until `stop` turns true.
@@ -22,13 +24,14 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     role: watch::Receiver<Role>,
+    webhook: Option<Arc<Current>>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(Admin { metrics, role });
+        .with_state(Admin { metrics, role, webhook });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             // An error means that the process is going down anyway.
@@ -37,8 +40,11 @@ pub async fn serve(
         .await
 }
 
-/// A standby is ready: it takes over, and its answer UNAVAILABLE sends proxies on to the leader.
+/// A replica that the API server may ask must be able to answer. A standby is ready: it takes over, and its answer UNAVAILABLE sends proxies on to the leader.
 async fn readyz(State(admin): State<Admin>) -> Response {
+    if admin.webhook.is_some_and(|current| !current.is_held()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the webhook has no certificate yet\n").into_response();
+    }
     let role = *admin.role.borrow();
     match role {
         Role::Leader => "ok: leading\n".into_response(),

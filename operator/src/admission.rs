@@ -23,7 +23,8 @@ use axum::routing::post;
 use certificate::Material;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::Client;
-use listener::{Current, TlsListener};
+pub use listener::Current;
+use listener::TlsListener;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,19 +70,8 @@ impl Desk {
 
 /// Where the certificate comes from.
 pub enum Source {
-    /// Made and renewed by the operator, and trusted by the two configurations of that name.
-    Made {
-        /// The API server, for calls.
-        client: Client,
-        /// The API server, for watches.
-        watches: Client,
-        /// The operator's namespace.
-        namespace: String,
-        /// Names that the certificate must carry.
-        names: BTreeSet<String>,
-        /// Name of both webhook configurations.
-        configuration: String,
-    },
+    /// Made and renewed by the operator, and trusted by the two configurations.
+    Made(Box<Home>),
     /// Files that somebody else renews; who that is sees to the configurations too.
     Files {
         /// Certificate chain, PEM.
@@ -91,6 +81,20 @@ pub enum Source {
     },
 }
 
+/// Where a certificate of the operator's own is kept, and who must trust it.
+pub struct Home {
+    /// The API server, for calls.
+    pub client: Client,
+    /// The API server, for watches.
+    pub watches: Client,
+    /// The operator's namespace.
+    pub namespace: String,
+    /// Names that the certificate must carry.
+    pub names: BTreeSet<String>,
+    /// Name of both webhook configurations.
+    pub configuration: String,
+}
+
 /// Names of the webhook's Service, and what an administrator adds.
 pub fn names(namespace: &str, extra: &[String]) -> BTreeSet<String> {
     let service = format!("tollway-webhook.{namespace}.svc");
@@ -98,7 +102,7 @@ pub fn names(namespace: &str, extra: &[String]) -> BTreeSet<String> {
     [service, long].into_iter().chain(extra.iter().cloned()).collect()
 }
 
-/// Serves until `stop` turns true.
+/// Serves until `stop` turns true; `current` has a certificate from when questions can be answered.
 ///
 /// # Errors
 /// The listener has no address.
@@ -106,12 +110,13 @@ pub async fn serve(
     listener: TcpListener,
     source: Source,
     desk: Desk,
+    current: Arc<Current>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let current = Arc::new(Current::default());
     let mut tasks = JoinSet::new();
     match source {
-        Source::Made { client, watches, namespace, names, configuration } => {
+        Source::Made(home) => {
+            let Home { client, watches, namespace, names, configuration } = *home;
             let (out, material) = watch::channel(None);
             tasks.spawn(keep::keep(client.clone(), watches.clone(), namespace, names, out));
             tasks.spawn(take(current.clone(), material.clone()));

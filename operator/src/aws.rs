@@ -6,6 +6,7 @@
 //! | `claim` | the record on a resource of what was made for it |
 //! | `notify` | which messages are due, each sent once |
 //! | `mirror` | desired and observed into calls, pure; `mirror/keep` runs them |
+//! | `provision` | the same for the endpoint itself, its configurations and models; `builder` makes its calls |
 //! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each |
 //! | `export` | the figures of every budget, once a minute |
 //!
@@ -13,6 +14,7 @@
 
 mod autoscaler;
 mod budgets;
+mod builder;
 pub mod claim;
 mod clients;
 mod endpoints;
@@ -21,6 +23,7 @@ mod export;
 mod measures;
 pub mod mirror;
 pub mod notify;
+pub mod provision;
 pub mod scaling;
 mod topics;
 mod turns;
@@ -109,7 +112,7 @@ impl Aws {
             budgets: Arc::new(AwsBudgets::new(clients.clone())),
             topics: Arc::new(Sns::new(clients.clone())),
             scaling: Desk::new(client.clone(), &clients),
-            claims: OnResources { client, kind: Kind::CostBudget },
+            claims: OnResources { client, kind: Kind::CostBudget, mark: claim::BUDGET },
             clients,
             inner: Mutex::default(),
             changed: Dirty::default(),

@@ -55,6 +55,10 @@ pub struct Run {
     /// Namespace of CloudWatch that the figures of budgets are sent to each minute, like `Tollway`. Default: they are not sent.
     #[arg(long, env = "TOLLWAY_CLOUDWATCH_NAMESPACE")]
     pub cloudwatch_namespace: Option<String>,
+    /// Namespaces whose ConfigMap tollway-ca is kept with the authority of the certificate, for gateways there; repeatable or
+    /// comma-separated. Default: the operator's own only.
+    #[arg(long, env = "TOLLWAY_PUBLISH_CA_TO", value_name = "NAMESPACE", value_delimiter = ',')]
+    pub publish_ca_to: Vec<String>,
     /// What the API server asks.
     #[command(flatten)]
     pub webhook: Webhook,
@@ -82,7 +86,7 @@ pub struct Webhook {
     /// Key of the webhook's certificate, PEM.
     #[arg(long, env = "TOLLWAY_WEBHOOK_KEY", requires = "webhook_cert")]
     pub webhook_key: Option<PathBuf>,
-    /// Where injected proxies find the operator; repeatable or comma-separated. Default: https://tollway-operator.<namespace>.svc:8443.
+    /// Where injected proxies find the operator; repeatable or comma-separated. Default: port 8443 of Service tollway-operator.
     #[arg(long, env = "TOLLWAY_PROXY_OPERATOR", value_delimiter = ',')]
     pub proxy_operator: Vec<String>,
     /// PEM file with the authority of --tls-cert, for injected proxies. Default: the authority that the operator made; with --tls-cert

@@ -90,6 +90,8 @@ pub struct About {
     pub secrets: BTreeSet<String>,
     /// The place in AWS that it claims: what is there was made for it.
     pub claim: Option<String>,
+    /// What else in AWS was made for it.
+    pub made: Option<String>,
     /// It is being deleted and waits for its finalizers.
     pub is_deleting: bool,
 }
@@ -175,10 +177,22 @@ impl Index {
             entry.last_accepted = Some(remembered);
         }
         let mut about = About::read(uid, &value);
-        about.claim = claim::claimed(kind, &metadata);
+        about.claim = match kind {
+            Kind::CostBudget => claim::claimed(claim::BUDGET, &metadata),
+            Kind::EmbeddingEndpoint => claim::claimed(claim::SCALING, &metadata),
+            Kind::ModelRoute => None,
+        };
+        about.made = claim::claimed(claim::PROVISION, &metadata);
         about.is_deleting = metadata.deletion_timestamp.is_some();
-        let beside =
-            |about: &About| (about.config_maps.clone(), about.secrets.clone(), about.claim.clone(), about.is_deleting);
+        let beside = |about: &About| {
+            (
+                about.config_maps.clone(),
+                about.secrets.clone(),
+                about.claim.clone(),
+                about.made.clone(),
+                about.is_deleting,
+            )
+        };
         let news = !same
             || before.as_ref() != space.snapshot.resources.get(&id)
             || space.about.get(&id).is_none_or(|held| beside(held) != beside(&about));

@@ -93,6 +93,10 @@ pub fn inject(pod: &Value, setting: &Setting) -> Outcome {
     };
     let mut changed = pod.clone();
     let mut warnings = Vec::new();
+    if pod["spec"]["shareProcessNamespace"] == true {
+        warnings
+            .push("spec.shareProcessNamespace: the application can reach the proxy's tokens through /proc".to_owned());
+    }
     let ports = proxy::add(&mut changed, &ask, setting);
     app::point(&mut changed, &ask, &ports, &mut warnings);
     Outcome::Patched { patch: json_patch::diff(pod, &changed), warnings }

@@ -54,6 +54,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("--webhook {address}"))?),
         None => None,
     };
+    let current = webhook.as_ref().map(|_| Arc::new(admission::Current::default()));
     let injection = injection(&settings, &namespace)?;
 
     let metrics = Arc::new(Metrics::new()?);
@@ -68,7 +69,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(stop_at_signal(stop)?);
     tokio::spawn(publish_notes);
-    let admin = tokio::spawn(admin::serve(admin, metrics.clone(), roles.clone(), stopping.clone()));
+    let admin = tokio::spawn(admin::serve(admin, metrics.clone(), roles.clone(), current.clone(), stopping.clone()));
     let election = tokio::spawn(leader::elect(client.clone(), namespace.clone(), instance, role, stopping.clone()));
     let setting = Setting {
         client: client.clone(),
@@ -87,12 +88,15 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
         identity = certificate(&settings, &client, &namespace) => identity?,
         _ = stopped.wait_for(|stop| *stop) => return Ok(()),
     };
-    let admission = webhook.map(|listener| {
-        let inject = inject::Setting { ca: injection.ca.clone().or(ca), ..injection };
+    let injection = inject::Setting { ca: injection.ca.clone().or(ca), ..injection };
+    if let Some(ca) = injection.ca.clone() {
+        tasks.spawn(tls::keep_published(client.clone(), settings.publish_ca_to.clone(), ca));
+    }
+    let admission = webhook.zip(current).map(|(listener, current)| {
         let prices = Prices::new(watches.clone(), &namespace, settings.catalog_configmap.as_deref());
-        let desk = admission::Desk::new(inject, prices, metrics.clone());
+        let desk = admission::Desk::new(injection, prices, metrics.clone());
         let source = webhook_certificate(&settings, &client, &watches, &namespace);
-        tokio::spawn(admission::serve(listener, source, desk, stopping.clone()))
+        tokio::spawn(admission::serve(listener, source, desk, current, stopping.clone()))
     });
     let control = Control::new(Arc::new(Auth::new(client, settings.token_audience.clone())), term, metrics);
     let server = grpc::serve(grpc, identity, control, stopping);
@@ -107,7 +111,10 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     election.await?;
     admin.await??;
     if let Some(admission) = admission {
-        admission.await?.context("webhook")?;
+        match tokio::time::timeout(DRAIN, admission).await {
+            Ok(ended) => ended?.context("webhook")?,
+            Err(_) => tracing::warn!("questions of the API server did not end in time"),
+        }
     }
     tracing::info!("stopped");
     Ok(())
@@ -154,13 +161,13 @@ fn webhook_certificate(settings: &Run, client: &Client, watches: &Client, namesp
     let Webhook { webhook_cert, webhook_key, webhook_configuration, .. } = &settings.webhook;
     match (webhook_cert, webhook_key) {
         (Some(cert), Some(key)) => admission::Source::Files { cert: cert.clone(), key: key.clone() },
-        _ => admission::Source::Made {
+        _ => admission::Source::Made(Box::new(admission::Home {
             client: client.clone(),
             watches: watches.clone(),
             namespace: namespace.to_owned(),
             names: admission::names(namespace, &settings.tls_san),
             configuration: webhook_configuration.clone(),
-        },
+        })),
     }
 }
 

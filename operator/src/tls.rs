@@ -11,12 +11,15 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 use tonic::transport::Identity;
 
 /// Secret that holds CA and server certificate.
 pub const SECRET: &str = "tollway-operator-tls";
 /// ConfigMap whose key `ca.crt` proxies trust.
 pub const CA_CONFIGMAP: &str = "tollway-ca";
+/// How often what was published is looked after.
+const AGAIN: Duration = Duration::from_secs(60);
 const NAMES: &str = "tollway.dev/names";
 const NOT_AFTER: &str = "tollway.dev/not-after";
 const CA_YEARS: i16 = 20;
@@ -156,6 +159,23 @@ fn authority(now: Timestamp) -> Result<(String, String), Error> {
 fn issue(ca_cert: String, ca_key: String, names: &BTreeSet<String>, now: Timestamp) -> Result<Made, Error> {
     let Issued { cert, key, not_after } = issue::server(&ca_key, names, now, SERVER_YEARS.years())?;
     Ok(Made { ca_cert, ca_key, cert, key, names: names.clone(), not_after })
+}
+
+/// Keeps the authority in each of these namespaces, for as long as it runs: what somebody changed is put back within a minute, and a
+/// namespace may come later than the operator.
+pub async fn keep_published(client: Client, namespaces: Vec<String>, ca_cert: String) {
+    if namespaces.is_empty() {
+        return;
+    }
+    let mut every = tokio::time::interval(AGAIN);
+    loop {
+        every.tick().await;
+        for namespace in &namespaces {
+            if let Err(error) = publish(&client, namespace, &ca_cert).await {
+                tracing::warn!(%error, "a gateway there does not know the operator's authority; trying again in a minute");
+            }
+        }
+    }
 }
 
 async fn publish(client: &Client, namespace: &str, ca_cert: &str) -> Result<(), Error> {

@@ -4,6 +4,8 @@ mod prices;
 mod status;
 mod table;
 
+pub(crate) use table::columns;
+
 use crate::run::{self, Settings, Source};
 use crate::server::TlsFiles;
 use crate::store::Address;

@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod durable;
 pub mod embed;
 pub mod error;
+pub mod kubectl;
 pub mod ledger;
 pub mod limit;
 pub mod meter;

@@ -32,7 +32,9 @@ pub fn rule<'r>(route: &'r Route, facts: &Facts<'_>) -> Option<&'r Rule> {
     route.rules.iter().find(|rule| rule.when.iter().all(|condition| holds(condition, facts)))
 }
 
-fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
+/// Whether one condition of a rule holds.
+#[must_use]
+pub fn holds(condition: &Condition, facts: &Facts<'_>) -> bool {
     match condition {
         Condition::Header { name, value } => {
             facts.headers.get_all(name).iter().any(|v| v.as_bytes() == value.as_bytes())

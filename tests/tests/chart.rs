@@ -1,5 +1,4 @@
 //! The Helm chart: what it renders, what it refuses, what an API server makes of it, and who may do what afterwards.
-#![expect(clippy::panic, reason = "a test that cannot go on says what it saw and stops")]
 
 use serde_json::Value;
 use tollway_tests::cluster::{Cluster, Options};
@@ -149,4 +148,36 @@ async fn an_api_server_takes_it_upgrades_it_and_keeps_resources_after_its_end() 
     cluster.helm(&["uninstall", "tollway"]);
     let left = cluster.kubectl(["get", "modelroutes", "-A", "-o", "name"]);
     assert_eq!(left.trim(), "modelroute.tollway.dev/assistant");
+}
+
+fn documents(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(workspace().join(path)).expect(path);
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).expect("YAML"))
+        .collect()
+}
+
+#[test]
+fn the_webhooks_are_those_of_the_manifest() {
+    let (manifest, chart) = (documents("operator/webhook.yaml"), template(""));
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let webhooks =
+            |objects: &[Value]| of_kind(objects, kind).map(|object| object["webhooks"].clone()).collect::<Vec<_>>();
+        assert_eq!(webhooks(&chart), webhooks(&manifest), "{kind}");
+        assert_eq!(webhooks(&chart).len(), 1);
+    }
+}
+
+#[test]
+fn the_rights_are_those_of_the_manifest() {
+    let (manifest, chart) = (documents("operator/rbac.yaml"), template(""));
+    for kind in ["ClusterRole", "Role"] {
+        let rules = |objects: &[Value]| -> std::collections::BTreeSet<String> {
+            of_kind(objects, kind)
+                .flat_map(|role| role["rules"].as_array().into_iter().flatten())
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(rules(&chart), rules(&manifest), "{kind}");
+    }
 }

@@ -15,6 +15,8 @@ mod cluster {
     mod fleet;
     mod footprint;
     mod injection;
+    mod plugin;
+    mod provision;
     mod scaling;
     mod shares;
     mod stand;

@@ -31,13 +31,13 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
 
 fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
     let EmbeddingEndpointSpec { provision, autoscaling, jobs, .. } = spec;
-    found.ignore(
-        "spec.provision".to_owned(),
-        provision.is_some(),
-        "nothing is created yet: create the endpoint yourself",
-    );
     // Only an operator speaks with AWS about instances.
     let alone = mode == Mode::Standalone;
+    found.ignore(
+        "spec.provision".to_owned(),
+        alone && provision.is_some(),
+        "an operator makes the endpoint; standalone has none: create it yourself",
+    );
     found.ignore(
         "spec.autoscaling".to_owned(),
         alone && autoscaling.is_some(),

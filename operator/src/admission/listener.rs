@@ -33,11 +33,19 @@ impl Current {
     pub fn take(&self, cert: &[u8], key: &[u8]) -> Result<(), String> {
         let chain: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(cert).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        if chain.is_empty() {
+            return Err("there is no certificate in it".to_owned());
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| error.to_string())?;
         let provider = CryptoProvider::get_default().ok_or("no cryptography provider is installed")?;
         let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| error.to_string())?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
         Ok(())
+    }
+
+    /// Whether there is a certificate to serve with.
+    pub fn is_held(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
@@ -88,7 +96,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, out: mpsc::Sender<
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 // An error means that the process is going down.
                 Ok(Ok(session)) => drop(out.send((session, peer)).await),
-                Ok(Err(error)) => tracing::warn!(%peer, %error, "no TLS session with the webhook"),
+                Ok(Err(error)) => tracing::info!(%peer, %error, "no TLS session with the webhook"),
                 Err(_) => tracing::debug!(%peer, "no TLS session in time"),
             }
         });
@@ -109,5 +117,30 @@ impl axum::serve::Listener for TlsListener {
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::issue;
+    use jiff::{Timestamp, ToSpan};
+
+    #[test]
+    fn a_certificate_that_does_not_fit_its_key_leaves_the_one_before_in_use() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let now: Timestamp = "2026-11-20T08:00:00Z".parse().unwrap();
+        let names = ["tollway-webhook.ns.svc".to_owned()].into();
+        let authority = issue::authority(now, 9.days()).unwrap();
+        let [one, other] = [(); 2].map(|()| issue::server(&authority.key, &names, now, 9.days()).unwrap());
+        let current = Current::default();
+        assert!(!current.is_held());
+        assert!(current.take(one.cert.as_bytes(), other.key.as_bytes()).is_err());
+        assert!(current.take(b"no PEM", one.key.as_bytes()).is_err());
+        assert!(!current.is_held());
+        current.take(one.cert.as_bytes(), one.key.as_bytes()).unwrap();
+        let held = current.0.read().unwrap().clone().unwrap();
+        assert!(current.take(other.cert.as_bytes(), one.key.as_bytes()).is_err());
+        assert!(Arc::ptr_eq(&held, current.0.read().unwrap().as_ref().unwrap()));
     }
 }

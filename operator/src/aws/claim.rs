@@ -7,23 +7,26 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-/// Field manager of claims, and of nothing else: what it does not apply again is taken off.
-const MANAGER: &str = "tollway-operator-aws";
-
-/// The finalizer that holds a resource until what was made for it is deleted, and the annotation that says where that is.
-const fn mark(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::CostBudget => Some("tollway.dev/aws-budget"),
-        Kind::EmbeddingEndpoint => Some("tollway.dev/aws-scaling"),
-        Kind::ModelRoute => None,
-    }
+/// One kind of claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The finalizer that holds a resource until what was made for it is deleted, and the annotation that says what that is.
+    name: &'static str,
+    /// Field manager of these claims, and of nothing else: what it does not apply again is taken off.
+    manager: &'static str,
 }
 
-/// The place that a resource's metadata claims.
-pub fn claimed(kind: Kind, metadata: &ObjectMeta) -> Option<String> {
-    let mark = mark(kind)?;
-    let held = metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|one| one == mark));
-    metadata.annotations.as_ref().filter(|_| held)?.get(mark).cloned()
+/// A mirror in AWS Budgets.
+pub const BUDGET: Mark = Mark { name: "tollway.dev/aws-budget", manager: "tollway-operator-aws" };
+/// A scalable target and its policy.
+pub const SCALING: Mark = Mark { name: "tollway.dev/aws-scaling", manager: "tollway-operator-aws" };
+/// An endpoint with its configurations and models.
+pub const PROVISION: Mark = Mark { name: "tollway.dev/aws-provision", manager: "tollway-operator-aws-provision" };
+
+/// What a resource's metadata claims.
+pub fn claimed(mark: Mark, metadata: &ObjectMeta) -> Option<String> {
+    let held = metadata.finalizers.as_ref().is_some_and(|all| all.iter().any(|one| one == mark.name));
+    metadata.annotations.as_ref().filter(|_| held)?.get(mark.name).cloned()
 }
 
 /// Where claims are kept.
@@ -39,6 +42,8 @@ pub struct OnResources {
     pub client: Client,
     /// Which resources.
     pub kind: Kind,
+    /// Which of their claims.
+    pub mark: Mark,
 }
 
 impl Claims for OnResources {
@@ -46,12 +51,13 @@ impl Claims for OnResources {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &api_resource(self.kind));
         let mut metadata = json!({"uid": uid});
-        if let (Some(place), Some(mark)) = (place, mark(self.kind)) {
-            metadata["finalizers"] = json!([mark]);
-            metadata["annotations"] = json!({mark: place});
+        let Mark { name, manager } = self.mark;
+        if let Some(place) = place {
+            metadata["finalizers"] = json!([name]);
+            metadata["annotations"] = json!({name: place});
         }
         let patch = json!({"apiVersion": tollway_crds::API_VERSION, "kind": self.kind.as_str(), "metadata": metadata});
-        let apply = PatchParams::apply(MANAGER).force();
+        let apply = PatchParams::apply(manager).force();
         match api.patch(&key.name, &apply, &Patch::Apply(&patch)).await {
             // Gone, or made anew: nothing of this object is left to take off.
             Err(kube::Error::Api(status)) if place.is_none() && matches!(status.code, 404 | 409 | 422) => Ok(()),

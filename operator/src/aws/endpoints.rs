@@ -1,4 +1,4 @@
-//! An endpoint's name in; what SageMaker says of it out. The only user of `aws_sdk_sagemaker`; it changes nothing.
+//! An endpoint's name in; what SageMaker says of it out. It asks; `builder` changes what is there.
 
 use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
@@ -66,7 +66,12 @@ impl SageMaker {
         SageMaker { clients, regions: Regional::default(), turns: Turns::each(EVERY) }
     }
 
-    async fn client(&self, region: &str) -> Client {
+    /// Waits for a turn: reads and writes together.
+    pub(super) async fn turn(&self) {
+        self.turns.turn().await;
+    }
+
+    pub(super) async fn client(&self, region: &str) -> Client {
         let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
         self.regions.of(&self.clients, Region::new(region.to_owned()), make).await
     }
@@ -111,7 +116,7 @@ impl Endpoints for SageMaker {
 }
 
 /// SageMaker has no code of its own for what is not there.
-fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+pub(super) fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let service = error.as_service_error();
     service.and_then(|error| error.message()).is_some_and(|message| message.contains("Could not find"))
 }

@@ -288,6 +288,13 @@ fn what_cannot_be_is_refused_to_the_pod_that_asks_and_left_out_when_the_namespac
 }
 
 #[test]
+fn what_takes_the_tokens_from_the_proxy_is_named() {
+    let mut shared = pod(&[("inject", "true")]);
+    shared["spec"]["shareProcessNamespace"] = json!(true);
+    assert!(injected_with(&shared, &setting()).1[0].contains("shareProcessNamespace"));
+}
+
+#[test]
 fn a_proxy_that_somebody_wrote_is_left_alone() {
     for of in ["containers", "initContainers"] {
         let mut pod = pod(&[("inject", "true")]);

@@ -90,13 +90,16 @@ fn orders(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<Order>>
 fn hosted(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<scaling::Order>> {
     let endpoints = space.about.iter().filter(|(id, _)| id.kind == Kind::EmbeddingEndpoint);
     let order = |(id, about): (&Id, &About)| {
-        let About { uid, claim, is_deleting, .. } = about.clone();
+        let About { uid, claim, made, is_deleting, .. } = about.clone();
         let claim = claim.and_then(|place| place.parse().ok());
+        let made = made.and_then(|text| serde_json::from_str(&text).ok());
         let spec = compiled.verdicts.get(id).and_then(in_force);
         let order = match spec {
-            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim, held_by: None }),
+            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim, made, held_by: None }),
             None => None,
-            Some(spec) => Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim, held_by: None }),
+            Some(spec) => {
+                Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim, made, held_by: None })
+            }
         };
         (id.name.clone(), order)
     };

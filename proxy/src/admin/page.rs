@@ -11,6 +11,7 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.3rem 0}.soft{color:var(--soft)}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--soft);font-size:.85rem}.n{text-align:right;font-variant-numeric:tabular-nums}
+@media(max-width:40rem){table{display:block;overflow-x:auto}th,td{padding-right:.5rem;font-size:.85rem}}
 .good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
 .bar{height:.6rem;border:1px solid var(--line);border-radius:.3rem;overflow:hidden;min-width:8rem;margin-top:.45rem}.bar i{display:block;height:100%;background:var(--fill)}
 pre{white-space:pre-wrap;border-left:3px solid var(--bad);padding:.2rem .8rem;margin:.5rem 0}";

@@ -251,7 +251,7 @@ async fn the_cap_holds_across_processes_and_a_dead_one_is_burned() {
     killed.connected().await;
     let held = killed.reserve(CAP).await.unwrap();
     let refusal = killed.reserve(1).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Exceeded { .. }), "{refusal:?}");
+    assert!(matches!(refusal, Refusal::Held { .. }), "{refusal:?}");
     drop(killed);
     std::mem::forget(held);
 

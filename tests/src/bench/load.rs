@@ -22,7 +22,7 @@ pub enum Shape {
     /// A chat completion of a Bedrock target.
     Converse,
     ConverseStream,
-    /// [`TEXTS`] texts of an embedding endpoint, in one request.
+    /// 32 texts of an embedding endpoint, in one request.
     Vectors,
     /// One text.
     Vector,

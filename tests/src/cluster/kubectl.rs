@@ -8,9 +8,14 @@ use crate::cluster::Cluster;
 use crate::process::{Program, workspace};
 
 impl Cluster {
+    /// Where kubectl is.
+    pub fn kubectl_path(&self) -> PathBuf {
+        self.binaries.join("kubectl")
+    }
+
     /// kubectl with this cluster's kubeconfig, ready for more arguments: `output()` runs it, `start()` leaves it running.
     pub fn kubectl_program(&self) -> Program {
-        Program::at(self.binaries.join("kubectl")).env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder)
+        Program::at(self.kubectl_path()).env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder)
     }
 
     /// Runs kubectl and gives its status and output, whatever they are.

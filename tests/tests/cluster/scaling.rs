@@ -24,7 +24,7 @@ fn by(metric: &str, value: u32, max: u32) -> String {
     )
 }
 
-async fn is(cluster: &Cluster, namespace: &str, name: &str, type_: &str, reason: &str) -> (Value, String) {
+pub(super) async fn is(cluster: &Cluster, namespace: &str, name: &str, type_: &str, reason: &str) -> (Value, String) {
     wait::until(&format!("{type_} of {name} to be {reason}"), async || {
         let text = cluster.kubectl(["get", "embeddingendpoint", name, "-n", namespace, "-o", "json"]);
         let status = serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}"))["status"].clone();

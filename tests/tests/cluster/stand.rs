@@ -51,7 +51,7 @@ impl Stand {
         let broken = "{apiVersion: tollway.dev/v1alpha1, kind: CostBudget, metadata: {name: b}, spec: {limit: {amount: \"1\"}, period: Daily, timeZone: Mars/Base}}";
         wait::until("the API server to ask about resources", async || {
             let output = self.try_apply(&namespace, &["--dry-run=server"], broken);
-            (!output.status.success() && stderr(&output).contains("admission webhook")).then_some(())
+            (!output.status.success() && stderr(&output).contains("spec.timeZone")).then_some(())
         })
         .await;
     }

@@ -3,7 +3,7 @@
 use super::hours::{self, Running};
 use super::keep::{Order, keep};
 use crate::aws::autoscaler::ApplicationAutoScaling;
-use crate::aws::claim::OnResources;
+use crate::aws::claim::{self, Mark, OnResources};
 use crate::aws::clients::Clients;
 use crate::aws::endpoints::SageMaker;
 use crate::aws::{Pace, Task, spawn};
@@ -25,7 +25,7 @@ const SWEEP: Pace = Pace::up_to(Duration::from_secs(45));
 /// Everything that embedding endpoints have to do with AWS during one term.
 pub struct Desk {
     aws: Arc<(SageMaker, ApplicationAutoScaling)>,
-    claims: OnResources,
+    claims: (OnResources, OnResources),
     inner: Mutex<Inner>,
     /// Namespaces with an endpoint of which something new is known.
     pub changed: Dirty<String>,
@@ -44,12 +44,16 @@ struct Kept {
     _task: Task,
 }
 
+const fn claims(client: Client, mark: Mark) -> OnResources {
+    OnResources { client, kind: Kind::EmbeddingEndpoint, mark }
+}
+
 impl Desk {
     /// Knows nothing and has asked nothing yet.
     pub(in crate::aws) fn new(client: Client, clients: &Arc<Clients>) -> Arc<Desk> {
         Arc::new(Desk {
             aws: Arc::new((SageMaker::new(clients.clone()), ApplicationAutoScaling::new(clients.clone()))),
-            claims: OnResources { client, kind: Kind::EmbeddingEndpoint },
+            claims: (claims(client.clone(), claim::SCALING), claims(client, claim::PROVISION)),
             inner: Mutex::default(),
             changed: Dirty::default(),
         })

@@ -1,16 +1,23 @@
-//! What one EmbeddingEndpoint asks of AWS in; its endpoint looked at, its scaling made, corrected on drift and taken away out. One task an
-//! endpoint, so that none waits for another.
+//! What one EmbeddingEndpoint asks of AWS in; its endpoint made where it asks for that, looked at, its scaling made, corrected on drift, and both
+//! taken away out. One task an endpoint, so that none waits for another.
+
+mod make;
 
 use super::{Asked, Place, VARIANT, plan};
 use crate::aws::Pace;
 use crate::aws::autoscaler::Autoscaler;
+use crate::aws::builder::Builder;
 use crate::aws::claim::Claims;
 use crate::aws::endpoints::{Endpoint, Endpoints};
+use crate::aws::provision::Made;
 use crate::ledger::Key;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tollway_core::status::{Activity, EndpointSeen, HostingSeen, Trouble};
-use tollway_crds::{EmbeddingEndpointSpec, embedding_endpoint::SageMakerEmbeddings};
+use tollway_crds::{
+    EmbeddingEndpointSpec,
+    embedding_endpoint::{Provision, SageMakerEmbeddings},
+};
 
 /// What an EmbeddingEndpoint asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub struct Order {
     pub endpoint: Option<Asker>,
     /// The claim on the resource when it was read.
     pub claim: Option<Place>,
+    /// What else was made for it, as the resource said when it was read.
+    pub made: Option<Made>,
     /// Exhausted budgets that cover it: no more than the least number of instances runs. `None`: not known yet, and scaling waits for it.
     pub held_by: Option<Vec<String>>,
 }
@@ -36,21 +45,23 @@ pub struct Asker {
     pub variant: Option<String>,
     /// How it should scale; absent: as it does.
     pub scaling: Option<Asked>,
+    /// How it is made, and with how many instances at first; absent: somebody else makes it.
+    pub provision: Option<(Provision, i32)>,
 }
 
 /// Looks after one endpoint until it is dropped; `tell` hears of every look at it, `None` when there is nothing any more.
-pub async fn keep<E: Endpoints, S: Autoscaler, C: Claims>(
+pub async fn keep<E: Endpoints + Builder, S: Autoscaler, C: Claims>(
     key: Key,
     aws: Arc<(E, S)>,
-    claims: C,
+    claims: (C, C),
     mut orders: watch::Receiver<Order>,
     pace: Pace,
     tell: impl Fn(Option<HostingSeen>) + Send,
 ) {
     let mut failures = 0;
     let mut troubles: Vec<Trouble> = Vec::new();
-    let claim = orders.borrow().claim.clone();
-    let mut keeper = Keeper { key, aws, claims, claim, instance_type: None, told: None };
+    let (claim, made) = (orders.borrow().claim.clone(), orders.borrow().made.clone());
+    let mut keeper = Keeper { key, aws, claims, claim, made, is_moving: false, instance_type: None, told: None };
     loop {
         let order = orders.borrow_and_update().clone();
         let seen = keeper.sync(&order).await;
@@ -60,7 +71,7 @@ pub async fn keep<E: Endpoints, S: Autoscaler, C: Claims>(
             tracing::warn!(endpoint = %keeper.key, reason, "not as it should be in AWS: {message}");
         }
         troubles = now;
-        failures = if troubles.is_empty() { 0 } else { failures + 1 };
+        failures = if troubles.is_empty() && !keeper.is_moving { 0 } else { failures + 1 };
         tell(seen);
         tokio::select! {
             () = tokio::time::sleep(pace.after(failures)) => {}
@@ -78,6 +89,10 @@ impl Asker {
             name: endpoint_name.clone(),
             variant: variant.clone(),
             scaling: spec.autoscaling.as_ref().and_then(Asked::of),
+            provision: spec.provision.clone().map(|provision| {
+                let least = spec.autoscaling.as_ref().map_or(1, |scaling| scaling.min_instances.max(1));
+                (provision, i32::try_from(least).unwrap_or(i32::MAX))
+            }),
         }
     }
 }
@@ -85,18 +100,23 @@ impl Asker {
 struct Keeper<E, S, C> {
     key: Key,
     aws: Arc<(E, S)>,
-    claims: C,
+    /// Of scaling, and of what is made.
+    claims: (C, C),
     /// What this task wrote is newer than what a watch brings back.
     claim: Option<Place>,
+    made: Option<Made>,
+    /// SageMaker is at work on what was asked for: it is looked at again soon.
+    is_moving: bool,
     /// The instance type of a configuration that was looked up: region, configuration, variant, type.
     instance_type: Option<([String; 3], Option<String>)>,
     /// The last activity, and the instances when it was read.
     told: Option<((i32, i32), Option<Activity>)>,
 }
 
-impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
+impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
     async fn sync(&mut self, order: &Order) -> Option<HostingSeen> {
-        let Order { uid, endpoint, claim: _, held_by } = order;
+        let Order { uid, endpoint, claim: _, made: _, held_by } = order;
+        self.is_moving = false;
         let mut seen = HostingSeen::default();
         let place = match endpoint {
             Some(asker) => match self.place(asker).await {
@@ -109,16 +129,26 @@ impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
         // What is asked for no more goes first, whatever becomes of the rest.
         seen.scaling_trouble = self.release(uid, scaled).await.err();
         let (Some(asker), Some(place)) = (endpoint, place) else {
-            return seen.scaling_trouble.is_some().then_some(seen);
+            // An endpoint that is still scaled is not taken away.
+            if seen.scaling_trouble.is_none() {
+                seen.trouble = self.tear_down(uid).await.err();
+            }
+            return (seen.scaling_trouble.is_some() || seen.trouble.is_some() || self.is_moving).then_some(seen);
         };
+        if let Some((provision, instances)) = &asker.provision
+            && let Err(trouble) = self.make(uid, &place, provision, *instances).await
+        {
+            seen.trouble = Some(trouble);
+        }
         let found = match self.aws.0.observe(&place.region, &place.endpoint).await {
             Ok(Some(found)) => found,
             Ok(None) => {
-                seen.trouble = Some(missing(&place));
+                // Why it is not there yet is the better word.
+                seen.trouble.get_or_insert_with(|| missing(&place));
                 return Some(seen);
             }
             Err(error) => {
-                seen.trouble = Some(error.on_endpoint());
+                seen.trouble.get_or_insert_with(|| error.on_endpoint());
                 return Some(seen);
             }
         };
@@ -223,14 +253,18 @@ impl<E: Endpoints, S: Autoscaler, C: Claims> Keeper<E, S, C> {
 
     async fn claim(&mut self, uid: &str, place: Option<&Place>) -> Result<(), Trouble> {
         let text = place.map(ToString::to_string);
-        self.claims.set(&self.key, uid, text.as_deref()).await.map_err(|error| Trouble {
-            reason: "NotClaimed",
-            message: format!(
-                "the EmbeddingEndpoint's finalizer cannot be written ({error}): allow the operator to patch embeddingendpoints"
-            ),
-        })?;
+        self.claims.0.set(&self.key, uid, text.as_deref()).await.map_err(|error| not_claimed(&error))?;
         self.claim = place.cloned();
         Ok(())
+    }
+}
+
+fn not_claimed(error: &kube::Error) -> Trouble {
+    Trouble {
+        reason: "NotClaimed",
+        message: format!(
+            "the EmbeddingEndpoint's finalizer cannot be written ({error}): allow the operator to patch embeddingendpoints"
+        ),
     }
 }
 

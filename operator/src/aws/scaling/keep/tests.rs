@@ -3,6 +3,7 @@
 use super::*;
 use crate::aws::endpoints::Variant;
 use crate::aws::error::{AwsError, AwsErrorKind};
+use crate::aws::provision::{Found, Standing, Step, Wanted};
 use crate::aws::scaling::{Call, Observed};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -76,6 +77,25 @@ impl Autoscaler for On {
     }
 }
 
+/// Nothing here asks for an endpoint to be made: `aws/provision/tests.rs` has that.
+impl Builder for On {
+    async fn survey(&self, _: &Wanted) -> Result<Found, AwsError> {
+        Ok(Found::default())
+    }
+
+    async fn standing(&self, _: &str, _: &str, _: &str) -> Result<Option<Standing>, AwsError> {
+        Ok(None)
+    }
+
+    async fn build(&self, _: &Wanted, _: &Step) -> Result<(), AwsError> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &str, _: &str, _: &Step) -> Result<(), AwsError> {
+        Ok(())
+    }
+}
+
 impl Claims for On {
     async fn set(&self, _: &Key, uid: &str, place: Option<&str>) -> Result<(), kube::Error> {
         assert_eq!(uid, "u");
@@ -98,8 +118,9 @@ fn account() -> Arc<Account> {
 
 fn order(name: &str, max: i32) -> Order {
     let scaling = Asked { limits: (1, max), metric: Metric::Utilization, value: 70, cooldowns: (300, 60) };
-    let endpoint = Asker { region: None, name: name.to_owned(), variant: None, scaling: Some(scaling) };
-    Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None, held_by: Some(vec![]) }
+    let endpoint =
+        Asker { region: None, name: name.to_owned(), variant: None, scaling: Some(scaling), provision: None };
+    Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None, made: None, held_by: Some(vec![]) }
 }
 
 fn kept(account: &Arc<Account>, first: Order) -> (watch::Sender<Order>, Told) {
@@ -108,7 +129,9 @@ fn kept(account: &Arc<Account>, first: Order) -> (watch::Sender<Order>, Told) {
     let key = Key { namespace: "ns".to_owned(), name: "vectors".to_owned() };
     let on = On(account.clone());
     let pace = Pace { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
-    tokio::spawn(keep(key, Arc::new((on.clone(), on.clone())), on, orders, pace, move |seen| drop(tell.send(seen))));
+    tokio::spawn(keep(key, Arc::new((on.clone(), on.clone())), (on.clone(), on), orders, pace, move |seen| {
+        drop(tell.send(seen))
+    }));
     (sender, told)
 }
 
