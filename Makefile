@@ -116,6 +116,10 @@ images: ## both images as tar archives in dist/, without an image builder (docke
 	done
 	@ls -l dist/*.tar
 
+.PHONY: sbom
+sbom: ## a CycloneDX bill of materials of each image in dist/
+	@images/sbom.sh
+
 .PHONY: vendor
 vendor: ## every crate's source in vendor/, for images built without a network
 	cargo vendor --locked vendor >/dev/null

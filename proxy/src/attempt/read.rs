@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -21,7 +21,10 @@ pub enum Unread {
 }
 
 /// Reads a body to its end.
-pub async fn whole(mut body: Incoming, limit: usize, idle: Duration, ends: Instant) -> Result<Bytes, Unread> {
+pub async fn whole<B>(mut body: B, limit: usize, idle: Duration, ends: Instant) -> Result<Bytes, Unread>
+where
+    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
+{
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
@@ -33,7 +36,7 @@ pub async fn whole(mut body: Incoming, limit: usize, idle: Duration, ends: Insta
             return Err(Unread::Broken(format!("its body is larger than {limit} bytes")));
         }
         // Most answers come in one piece, which is then not copied.
-        if first.is_empty() {
+        if first.is_empty() && rest.is_empty() {
             first = data;
         } else {
             if rest.is_empty() {
@@ -50,4 +53,28 @@ pub async fn whole(mut body: Incoming, limit: usize, idle: Duration, ends: Insta
 #[must_use]
 pub fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use std::convert::Infallible;
+
+    async fn read(pieces: &[&'static [u8]], limit: usize) -> Result<Bytes, Unread> {
+        let frames = pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
+        let body = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>()));
+        let second = Duration::from_secs(1);
+        whole(body, limit, second, Instant::now() + second).await
+    }
+
+    #[tokio::test]
+    async fn every_piece_is_there_and_in_its_place() {
+        for count in 0..8 {
+            let pieces = &[b"one ".as_slice(), b"two ", b"", b"three ", b"four ", b"", b"five"][..count.min(7)];
+            assert_eq!(read(pieces, 100).await.ok(), Some(pieces.concat().into()), "{count}");
+        }
+        assert!(matches!(read(&[b"too ", b"much"], 7).await, Err(Unread::Broken(_))));
+    }
 }
