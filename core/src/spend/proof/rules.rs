@@ -58,10 +58,13 @@ fn explained(world: &World) -> bool {
         && copies.filter_map(|(copy, book)| copy.as_ref().map(|c| (c, book))).all(|(c, b)| fair(b, &c.state))
 }
 
+/// A record that was put back gives its numbers out again, until somebody shows it a higher one.
 fn one_holder(search: &Search, world: &World) -> bool {
     let mut known = BTreeSet::new();
     let shown = world.proxies.iter().flat_map(|p| p.purses.iter().flat_map(|account| &account.held));
-    let alone = shown.map(|(uid, shown)| (uid, shown.grant)).all(|grant| known.insert(grant));
+    let whole = |uid: &str| world.book_of(uid).is_none_or(|book| !world.books[book].seen.tampered);
+    let whole = shown.filter(|(uid, _)| whole(uid));
+    let alone = whole.map(|(uid, shown)| (uid, shown.grant)).all(|grant| known.insert(grant));
     alone && (0..world.proxies.len()).all(|proxy| search.on_record(world, proxy))
 }
 
