@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::{scratch, wait};
 
@@ -176,9 +176,12 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// SIGSTOP: the process keeps its sockets and answers nothing.
+    /// SIGSTOP, and stopped when this returns: the process keeps its sockets and answers nothing.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // The signal alone returns while a thread on another core may still be answering.
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(self.process_id()), either).unwrap_or_else(|e| panic!("{}: {e}", self.program.name()));
     }
 
     /// SIGCONT.
@@ -266,8 +269,11 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).unwrap_or_else(|e| panic!("cannot signal {}: {e}", self.program.name()));
+        kill_process(self.process_id(), signal).unwrap_or_else(|e| panic!("cannot signal {}: {e}", self.program.name()));
+    }
+
+    fn process_id(&self) -> Pid {
+        i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id")
     }
 
     fn reap(&mut self) {
