@@ -269,7 +269,8 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(self.process_id(), signal).unwrap_or_else(|e| panic!("cannot signal {}: {e}", self.program.name()));
+        kill_process(self.process_id(), signal)
+            .unwrap_or_else(|e| panic!("cannot signal {}: {e}", self.program.name()));
     }
 
     fn process_id(&self) -> Pid {

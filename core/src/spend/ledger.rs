@@ -3,8 +3,8 @@
 //! # How to drive it
 //! Fold a batch of events over a copy of the state. When the transition says `persist`, write the copy by compare-and-swap and
 //! release the effects only once the write is known to have happened: persist, then send. When the write failed, or its outcome is
-//! unknown, read the stored state, let it [`LedgerState::absorb_reports`] of the state in memory, and fold the same events again:
-//! every event may be applied any number of times. When nothing asks for a write, the effects may go out at once.
+//! unknown, read the stored state, ask it whether it was [`LedgerState::put_back`], let it [`LedgerState::absorb_reports`] of the state
+//! in memory, and fold the same events again: every event may be applied any number of times. When nothing asks for a write, the effects may go out at once.
 //!
 //! # Why it holds
 //! A grant is open until its own holder closes it or it is charged in full. So what proxies can have spent is at most

@@ -17,6 +17,8 @@ pub struct Record<S> {
     held: Stored,
     /// The last write's outcome is not known: nothing counts before a read.
     unsure: bool,
+    /// Folded before all else until it is on record: what was read is older than what this process knows.
+    put_back: Option<Event>,
     metrics: Arc<Metrics>,
 }
 
@@ -34,7 +36,7 @@ pub enum Outcome {
 impl<S: Store> Record<S> {
     /// A ledger that was read or created.
     pub fn new(store: S, held: Stored, metrics: Arc<Metrics>) -> Record<S> {
-        Record { store, held, unsure: false, metrics }
+        Record { store, held, unsure: false, put_back: None, metrics }
     }
 
     /// The state, with reports that are not on record yet.
@@ -52,14 +54,15 @@ impl<S: Store> Record<S> {
         &self.store
     }
 
-    /// Takes the reports that an older copy of the same ledger has in memory.
-    pub fn absorb(&mut self, older: &Record<S>) {
-        self.held.state.absorb_reports(older.state());
+    /// Takes the reports that an earlier copy of the same ledger has in memory; nothing is granted if it made grants that this one lacks.
+    pub fn absorb(&mut self, earlier: &Record<S>) {
+        self.put_back = self.held.state.put_back(earlier.state()).or_else(|| earlier.put_back.clone());
+        self.held.state.absorb_reports(earlier.state());
     }
 
     /// Puts other ends of the same window on record.
     pub async fn rewindow(&mut self, window: Window) -> Outcome {
-        self.swap(|state| {
+        self.swap(|state, _| {
             let next = LedgerState { window: window.clone(), ..state.clone() };
             (next, Transition { persist: true, effects: vec![] })
         })
@@ -68,16 +71,21 @@ impl<S: Store> Record<S> {
 
     /// Folds the events and puts the result on record if it must be there before its effects leave.
     pub async fn commit(&mut self, now_ms: i64, events: &[Event]) -> Outcome {
-        self.swap(|state| fold(state, now_ms, events)).await
+        let outcome = self.swap(|state, first| fold(state, now_ms, &[first, events].concat())).await;
+        if matches!(outcome, Outcome::Done(_)) {
+            self.put_back = None;
+        }
+        outcome
     }
 
-    async fn swap(&mut self, step: impl Fn(&LedgerState) -> (LedgerState, Transition)) -> Outcome {
+    async fn swap(&mut self, step: impl Fn(&LedgerState, &[Event]) -> (LedgerState, Transition)) -> Outcome {
         let mut last = String::new();
         let mut unknown = 0;
         for _ in 0..TRIES {
             if self.unsure {
                 match self.store.read().await {
                     Ok(Some(mut stored)) if stored.uid == self.held.uid => {
+                        self.put_back = stored.state.put_back(&self.held.state).or(self.put_back.take());
                         stored.state.absorb_reports(&self.held.state);
                         self.held = stored;
                         self.unsure = false;
@@ -86,7 +94,7 @@ impl<S: Store> Record<S> {
                     Err(error) => return Outcome::Unavailable(error),
                 }
             }
-            let (next, transition) = step(&self.held.state);
+            let (next, transition) = step(&self.held.state, self.put_back.as_slice());
             if !transition.persist {
                 self.held.state = next;
                 return Outcome::Done(transition.effects);

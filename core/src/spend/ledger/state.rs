@@ -1,6 +1,7 @@
 //! What a ledger remembers: the fields that are written to its object or file, and how a new one begins.
 
 use super::super::{nano::Nano, subject::Subject, window::Window};
+use super::Event;
 use super::shares::Shares;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,5 +249,17 @@ impl LedgerState {
                 grant.estimated = grant.estimated.max(known.estimated);
             }
         }
+    }
+
+    /// What to fold before anything else over a state that was read again, when it is older than what was known to be on record: it was
+    /// put back, and the grants made since are lost (rule 10).
+    #[must_use]
+    pub fn put_back(&self, known: &Self) -> Option<Event> {
+        (self.next_grant < known.next_grant).then(|| Event::Freeze {
+            reason: format!(
+                "the ledger was put back to an older state: its next grant was {} and is {}; check what was spent, then add a `resume` adjustment",
+                known.next_grant, self.next_grant
+            ),
+        })
     }
 }

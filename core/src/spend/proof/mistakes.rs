@@ -21,11 +21,12 @@ pub(super) enum Mistake {
     GrantsWhileFrozen,
     WindowForgotten,
     LoweredWithoutLimit,
+    OverlooksPutBack,
 }
 
 impl Mistake {
     /// Every one, what it does, and the world that catches it.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 18] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 19] = [
         (Self::SendBeforePersist, "a grant is sent, then the operator dies before it is written", "two operators"),
         (Self::BlindWrite, "an operator writes over what another wrote, without the swap", "two operators"),
         (Self::CreditOnExpiry, "what is left of a grant returns when its life ends", "expiry"),
@@ -44,5 +45,10 @@ impl Mistake {
         (Self::GrantsWhileFrozen, "a frozen ledger grants all the same", "gone"),
         (Self::WindowForgotten, "a report of the window before is charged to the new one", "rollover"),
         (Self::LoweredWithoutLimit, "a lowered limit is not looked at when granting", "limit"),
+        (
+            Self::OverlooksPutBack,
+            "an operator goes on when what it reads is older than what it knows",
+            "rolled back, awake",
+        ),
     ];
 }

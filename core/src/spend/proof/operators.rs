@@ -150,7 +150,10 @@ impl Search {
         let stored = |world: &World| world.books[book].store.clone().unwrap();
         let mut copy =
             world.operators[op].copies[book].take().unwrap_or_else(|| Copy { fresh: true, state: stored(world) });
+        let mut put_back = None;
+        let last_known = copy.state.next_grant;
         loop {
+            let events = &[put_back.as_slice(), events].concat();
             let (next, transition) = self.fold(&copy.state, now, events);
             let amounts = |s: &LedgerState| (s.committed(), s.figures().spent, s.burned, s.estimated, s.next_grant);
             let (again, _) = self.fold(&next, now, events);
@@ -167,10 +170,18 @@ impl Search {
                 }
                 if !copy.fresh && !self.wrong(Mistake::BlindWrite) {
                     self.marks.reach(Mark::Conflict);
-                    copy = reread(&stored(world), &copy.state);
+                    let read = stored(world);
+                    put_back = read.put_back(&copy.state).or(put_back);
+                    if self.wrong(Mistake::OverlooksPutBack) {
+                        put_back = None;
+                    }
+                    copy = reread(&read, &copy.state);
                     continue;
                 }
                 self.look(events, &copy.state, &world.books[book].seen.ended);
+                if next.grants.keys().any(|id| *id < last_known && !copy.state.grants.contains_key(id)) {
+                    world.broken = Some("an operator makes no grant under a number that it knows was used");
+                }
                 self.write(world, op, book, &next);
                 if fate == Fate::Unsure {
                     self.marks.reach(Mark::Unsure);

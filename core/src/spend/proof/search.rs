@@ -6,7 +6,7 @@ use super::network::{Message, Part};
 use super::operators::Fate;
 use super::rules::RULES;
 use super::setups::{Ending, Setup};
-use super::world::World;
+use super::world::{Copy, World};
 use crate::spend::Nano;
 use crate::spend::ledger::{Adjustment, Event};
 use stateright::{Model, Property};
@@ -147,15 +147,23 @@ impl Search {
         }
     }
 
-    /// The record is put back to what was saved, or deleted: operators start anew and proxies connect again.
+    /// The record is put back to what was saved, or deleted: operators start anew, or remember what they knew, and proxies connect again.
     fn lose(&self, world: &mut World) {
-        for book in &mut world.books {
+        for (index, book) in world.books.iter_mut().enumerate() {
+            let before = book.store.take();
+            if let Some(before) = before.filter(|_| self.setup.awake) {
+                for op in world.operators.iter_mut().filter(|op| op.used) {
+                    let copy = &mut op.copies[index];
+                    let state = copy.take().map_or_else(|| before.clone(), |copy| copy.state);
+                    *copy = Some(Copy { fresh: false, state });
+                }
+            }
             book.store = book.saved.take();
             book.seen.tampered = true;
             book.seen.ended.clear();
             book.seen.buried.clear();
         }
-        for op in &mut world.operators {
+        for op in world.operators.iter_mut().filter(|_| !self.setup.awake) {
             op.copies.fill(None);
         }
         for p in &mut world.proxies {

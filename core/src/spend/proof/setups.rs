@@ -44,6 +44,8 @@ pub(super) struct Setup {
     pub(super) skewed: bool,
     /// Purses are asked for what is due at any time later, instead of after each event.
     pub(super) lazy: bool,
+    /// Operators run on when the record is put back, and remember what they knew.
+    pub(super) awake: bool,
     /// Where the budget stands is told to proxies.
     pub(super) states: bool,
     pub(super) left: Left,
@@ -79,6 +81,7 @@ const PLAIN: Setup = Setup {
     instants: &[0],
     skewed: false,
     lazy: false,
+    awake: false,
     states: false,
     left: NOTHING,
     marks: &[],
@@ -165,6 +168,14 @@ pub(super) fn all(full: bool) -> Vec<Setup> {
             about: "the object is put back to an older state; rule 10",
             left: Left { requests: 3, saves: 1, losses: 1, connects: 2, resumes: 1, ..NOTHING },
             marks: &[Mark::Frozen, Mark::FrozenRefused, Mark::ResumedGrant],
+            ..PLAIN
+        },
+        Setup {
+            name: "rolled back, awake",
+            about: "the same while the operators run on and know better; rule 10",
+            awake: true,
+            left: Left { requests: 3, saves: 1, losses: 1, connects: 1, resumes: 1, ..NOTHING },
+            marks: &[Mark::Conflict, Mark::Frozen, Mark::FrozenRefused, Mark::ResumedGrant],
             ..PLAIN
         },
         Setup {

@@ -141,6 +141,27 @@ async fn every_sequence_of_three_fates_keeps_persist_then_send() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_put_back_grants_nothing_more() {
+    let (mock, mut record) = record(1_000, &[]).await;
+    record.commit(1, &[ask("a", 1, 10)]).await;
+    let older = mock.0.lock().unwrap().stored.as_ref().unwrap().state.clone();
+    record.commit(1, &[ask("b", 1, 10)]).await;
+    Mock::put(&mut mock.0.lock().unwrap(), older);
+
+    let outcome = record.commit(1, &[ask("c", 1, 10)]).await;
+
+    assert_eq!(granted(&outcome), vec![]);
+    let Outcome::Done(effects) = outcome else { panic!("{outcome:?}") };
+    assert!(
+        effects.iter().any(|e| matches!(e, Effect::Frozen { reason } if reason.contains("put back"))),
+        "{effects:?}"
+    );
+    assert!(mock.0.lock().unwrap().stored.as_ref().unwrap().state.frozen.is_some());
+    let resume = Event::Adjust { id: "r".into(), adjustment: tollway_core::spend::ledger::Adjustment::Resume };
+    assert_eq!(granted(&record.commit(1, &[resume, ask("c", 2, 10)]).await).len(), 1, "thawed for good");
+}
+
+#[tokio::test]
 async fn a_write_that_timed_out_after_it_happened_grants_once() {
     let (mock, mut record) = record(1_000, &[Fate::TimesOutWritten]).await;
     let outcome = record.commit(1, &[ask("a", 1, 10)]).await;
