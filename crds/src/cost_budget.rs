@@ -250,7 +250,7 @@ pub struct Downgrade {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRate {
-    /// Requests a minute of each route in each proxy; the request over it gets 429 `rate_limited` with `Retry-After`. Of several budgets,
+    /// Requests a minute of each route and embedding endpoint in each proxy, those answered from the cache aside; the request over it gets 429 `rate_limited` with `Retry-After`. Of several budgets,
     /// each sets its own.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_minute: u32,

@@ -255,7 +255,11 @@ impl Books {
                 self.metrics.burns.inc();
                 self.about(key, Note::burned(key, pod, *grant, *amount));
             }
-            Effect::Frozen { reason } => self.about(key, Note::frozen(key, reason)),
+            Effect::Frozen { reason } => {
+                self.about(key, Note::frozen(key, reason));
+                // Whatever was lost, proxies hold: they connect again and show it.
+                self.streams(&key.namespace).cut_all();
+            }
             Effect::Recall { .. } | Effect::Closed { .. } | Effect::StateChanged => {}
         }
     }

@@ -61,7 +61,7 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let (role, roles) = watch::channel(Role::Unknown);
     let (terms, term) = watch::channel(None);
-    let instance = identity();
+    let instance = settings.replica.clone().unwrap_or_else(unique_name);
     let (notes, publish_notes) = Notes::new(client.clone(), instance.clone());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, %instance, listen = %grpc.local_addr()?, admin = %admin.local_addr()?, "starting");
     home::settle(&client, &namespace).await;
@@ -120,8 +120,8 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A name of this process among the replicas: the Pod's, made unique.
-fn identity() -> String {
+/// A name that no other process has ever had.
+fn unique_name() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned());
     let since = jiff::Timestamp::now().as_nanosecond().unsigned_abs();
     format!("{host}-{:x}-{:x}", std::process::id(), since & 0xffff_ffff)

@@ -3,7 +3,7 @@
 mod count;
 mod intake;
 pub mod respond;
-mod threshold;
+pub mod threshold;
 
 use crate::access::Entry;
 use crate::attempt::{self, Answer, Job, Place, Skip, Tried};
@@ -199,7 +199,7 @@ async fn serve(
     limit(state, route, &caller, &peek, entry).await?;
     // What is scarce is made to last: each budget that is nearly spent slows its routes down, as it says.
     let reached = proxy.ledger.reached(&route.budgets, &serving.table);
-    threshold::pace(state, &reached, Instant::now())?;
+    threshold::pace(&state.paces, &reached, Instant::now())?;
     // The first rule that matches decides; the draw spreads requests over its split.
     let parsed = OnceLock::new();
     let class = route.asks_for_class().then(|| parsed.get_or_init(|| dialect.parse(&body, &peek)).as_ref().ok());

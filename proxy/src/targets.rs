@@ -262,6 +262,7 @@ impl Targets {
             let kept = kept.and_then(|before| before.sources.get(at)).cloned();
             kept.unwrap_or_else(|| Arc::new(TargetState::new(self.metrics.source(&place, config, source))))
         });
-        Endpoint::new(name, config, self.metrics.route(&place), sources.collect())
+        let paces = before.map(|before| Arc::clone(&before.paces)).unwrap_or_default();
+        Endpoint::new(name, config, self.metrics.route(&place), sources.collect(), paces)
     }
 }

@@ -69,6 +69,13 @@ pub enum Input {
     Instances(Ran),
     /// The object of that uid was deleted.
     LedgerGone(String),
+    /// The object was written, by whomever.
+    LedgerWritten {
+        /// Its uid.
+        uid: String,
+        /// The resourceVersion it has since.
+        version: String,
+    },
 }
 
 /// The instances of an endpoint, running until now.
@@ -157,6 +164,10 @@ impl Keeper {
                 match input {
                     Input::Terms(terms) => self.agree(terms.clone()),
                     Input::LedgerGone(uid) => self.lose(uid),
+                    Input::LedgerWritten { uid, version } => {
+                        let records = self.old.iter_mut().chain(&mut self.current);
+                        records.filter(|record| record.uid() == uid).for_each(|record| record.written(version));
+                    }
                     _ => {}
                 }
             }
@@ -311,7 +322,7 @@ impl Keeper {
         for input in inputs {
             match input {
                 Input::Ask(holder, ask) if deny => self.deny(&holder, &ask),
-                Input::Ask(..) | Input::Terms(_) | Input::LedgerGone(_) => {}
+                Input::Ask(..) | Input::Terms(_) | Input::LedgerGone(_) | Input::LedgerWritten { .. } => {}
                 kept if keep && self.waiting.len() < 4 * BATCH => self.waiting.push(kept),
                 _ => {}
             }

@@ -39,7 +39,7 @@ impl<'p> Plan<'p> {
 
     pub(super) fn take(&mut self, input: &Input) {
         match input {
-            Input::Terms(_) | Input::LedgerGone(_) => {}
+            Input::Terms(_) | Input::LedgerGone(_) | Input::LedgerWritten { .. } => {}
             Input::Hello(holder, held) => self.hello(holder, held),
             Input::Ask(holder, ask) => {
                 if self.uid.is_some() {

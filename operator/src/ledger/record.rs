@@ -60,6 +60,15 @@ impl<S: Store> Record<S> {
         self.held.state.absorb_reports(earlier.state());
     }
 
+    /// The object has that version now; one that this process did not write is read before anything counts.
+    pub fn written(&mut self, version: &str) {
+        let number = |version: &str| version.parse::<u64>().ok();
+        self.unsure |= match (number(version), number(&self.held.version)) {
+            (Some(now), Some(held)) => now > held,
+            _ => version != self.held.version,
+        };
+    }
+
     /// Puts other ends of the same window on record.
     pub async fn rewindow(&mut self, window: Window) -> Outcome {
         self.swap(|state, _| {

@@ -8,7 +8,7 @@ use crate::error::{ApiError, Code};
 use crate::ledger::Wish;
 use crate::metrics::Attempt;
 use crate::retry::{Schedule, Step};
-use crate::stack::Proxy;
+use crate::stack::{Proxy, threshold};
 use crate::targets::TargetState;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -236,7 +236,7 @@ async fn pay_again(proxy: &Proxy, endpoint: &Endpoint, state: &TargetState, part
     paid
 }
 
-/// Holds the worst case in every budget that binds the endpoint.
+/// Holds the worst case in every budget that binds the endpoint, at the pace that those which are nearly spent set.
 pub async fn reserve(
     proxy: &Proxy,
     endpoint: &Endpoint,
@@ -247,6 +247,8 @@ pub async fn reserve(
     let Some(serving) = proxy.live.load_full() else {
         return Err(ApiError::new(Code::NotReady, "no routing table is in force"));
     };
+    let reached = proxy.ledger.reached(&config.budgets, &serving.table);
+    threshold::pace(&endpoint.paces, &reached, Instant::now())?;
     let wish = Wish {
         budgets: &config.budgets,
         table: &serving.table,

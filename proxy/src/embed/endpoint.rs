@@ -3,6 +3,7 @@
 use super::queue::{Call, Done, Item, Queue};
 use super::tab::Tab;
 use crate::cache::Shared;
+use crate::limit::Cells;
 use crate::metrics::RouteMeter;
 use crate::targets::TargetState;
 use arc_swap::ArcSwapOption;
@@ -25,6 +26,8 @@ pub struct Endpoint {
     pub meter: Arc<RouteMeter>,
     /// In the order of the configuration's sources.
     pub sources: Vec<Arc<TargetState>>,
+    /// Requests of the last minute, for the budgets that slow them down.
+    pub paces: Arc<Cells>,
     queue: Mutex<Queue>,
     /// When somebody will look at the queue next.
     alarm: Mutex<Option<Instant>>,
@@ -35,13 +38,20 @@ pub struct Endpoint {
 
 impl Endpoint {
     #[must_use]
-    pub fn new(name: &str, config: &Embedding, meter: Arc<RouteMeter>, sources: Vec<Arc<TargetState>>) -> Self {
+    pub fn new(
+        name: &str,
+        config: &Embedding,
+        meter: Arc<RouteMeter>,
+        sources: Vec<Arc<TargetState>>,
+        paces: Arc<Cells>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             fingerprint: fingerprint(name, config),
             config: config.clone(),
             meter,
             sources,
+            paces,
             queue: Mutex::new(Queue::new(config.batching)),
             alarm: Mutex::default(),
             calls: AtomicU64::new(0),

@@ -1,8 +1,8 @@
-//! What a route's budgets do at the thresholds that are reached in; a slower pace, or another target instead of the chosen ones, out.
+//! What the budgets of a route or an embedding endpoint do at the thresholds that are reached in; a slower pace, or another target
+//! instead of the chosen ones, out.
 
 use crate::error::{ApiError, Code};
-use crate::limit::duration;
-use crate::targets::RouteState;
+use crate::limit::{Cells, duration};
 use std::time::Duration;
 use tokio::time::Instant;
 use tollway_core::rate::{Denied, Rate};
@@ -10,18 +10,18 @@ use tollway_core::table::{Reached, Route};
 
 const MINUTE_MS: u64 = 60_000;
 
-/// Takes the request from the pace of every budget that sets one, counted for this route in this proxy.
+/// Takes the request from the pace of every budget that sets one, counted for this route or endpoint in this proxy.
 ///
 /// # Errors
 /// It is too early; the budget is named, and when to come back.
-pub fn pace(state: &RouteState, reached: &[(&str, Reached<'_>)], now: Instant) -> Result<(), ApiError> {
+pub fn pace(paces: &Cells, reached: &[(&str, Reached<'_>)], now: Instant) -> Result<(), ApiError> {
     for (budget, reached) in reached {
         let Some((percent, most)) = reached.requests_per_minute else { continue };
-        let (rate, key) = (Rate::new(most, MINUTE_MS), state.paces.key(Some(budget)));
-        let (taken, _) = state.paces.take(rate, key, now, |_| 1);
+        let (rate, key) = (Rate::new(most, MINUTE_MS), paces.key(Some(budget)));
+        let (taken, _) = paces.take(rate, key, now, |_| 1);
         if let Err(Denied::After(wait)) = taken {
             let message = format!(
-                "budget {budget:?} has reached {percent} % of its limit and lets {most} requests a minute through on this route: try again in {}",
+                "budget {budget:?} has reached {percent} % of its limit and lets {most} requests a minute through here: try again in {}",
                 duration(wait)
             );
             return Err(ApiError::new(Code::RateLimited, message).retry_after(Some(Duration::from_nanos(wait))));

@@ -48,6 +48,7 @@ impl Operator {
             .arg(format!("--listen=127.0.0.1:{port}"))
             .arg(format!("--admin=127.0.0.1:{admin_port}"))
             .arg(format!("--namespace={namespace}"))
+            .arg(format!("--replica=operator-{port}"))
             .arg("--tls-san=127.0.0.1");
         Operator {
             process: change(program).start(),

@@ -8,6 +8,7 @@ use tollway_tests::http;
 use tollway_tests::process::Proxy;
 use tollway_tests::python;
 use tollway_tests::sim::{Answers, Config, Corruption, Embeds, Exception, Model, Point, Price, Rule, Sim, vector};
+use tollway_tests::wait;
 
 use super::setup::proxy;
 
@@ -44,6 +45,11 @@ fn container(answers: Answers) -> Model {
 
 /// A simulator with an endpoint in every form, and a server of the same model.
 async fn start(lines: &str) -> (Sim, Proxy) {
+    start_as(lines, |manifests| manifests).await
+}
+
+/// The same with other manifests than usual.
+async fn start_as(lines: &str, change: impl Fn(String) -> String) -> (Sim, Proxy) {
     let forms = [
         ("object", Answers::Object),
         ("bare", Answers::Bare),
@@ -54,7 +60,7 @@ async fn start(lines: &str) -> (Sim, Proxy) {
     let mut config = Config::default();
     config.models.extend(forms.map(|(name, answers)| (name.to_owned(), container(answers))));
     let sim = Sim::start(config).await.expect("a simulator");
-    let proxy = proxy(&sim, &manifests(&lines.replace("SIM", &sim.url()))).await;
+    let proxy = proxy(&sim, &change(manifests(&lines.replace("SIM", &sim.url())))).await;
     (sim, proxy)
 }
 
@@ -170,6 +176,28 @@ async fn an_exhausted_budget_denies_new_texts_and_not_those_at_hand() {
     assert_eq!(sim.requests().len(), asked);
     // What the endpoint would have charged is never above what the budget was charged.
     assert!(sim.bill().nano <= 1_000_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_nearly_spent_slows_new_texts_down_and_not_those_at_hand() {
+    let slow = "mode: Enforce\n  thresholds: [{percent: 10, actions: [{rateLimit: {requestsPerMinute: 2}}]}]";
+    let (_sim, proxy) = start_as(CACHED, |manifests| manifests.replace("mode: Enforce", slow)).await;
+    let url = format!("{}/v1/embeddings", proxy.url);
+    http::post(&url, &json!({"model": "bge", "input": "kept"})).await.ok();
+    // A tenth of a dollar and more.
+    http::post(&url, &json!({"model": "bge", "input": "x".repeat(1_500)})).await.ok();
+    let mut asked = 0;
+    let refused = wait::until("the slower pace", async || {
+        asked += 1;
+        let answer = http::post(&url, &json!({"model": "bge", "input": format!("number {asked}")})).await;
+        (!answer.status.is_success()).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.status.as_u16(), 429, "{}", refused.text());
+    let text = refused.text();
+    assert!(text.contains("rate_limited") && text.contains("team") && text.contains("2 requests a minute"), "{text}");
+    assert!((1..=30).contains(&refused.header("retry-after").parse::<u64>().expect("seconds")));
+    http::post(&url, &json!({"model": "bge", "input": "kept"})).await.ok();
 }
 
 const SHARED: &str = "sagemaker: {endpointName: data, region: us-east-1, payload: OpenAI}\nbatching: {maxItems: 16, maxWait: 5s}\nprice: {inputPerMillion: \"100\"}";

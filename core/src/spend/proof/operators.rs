@@ -54,7 +54,10 @@ impl Search {
                         self.commit(world, op, book, &[event], fate);
                     }
                 }
-                self.hear(world, incarnation, held);
+                // One that does not know yet that the record was put back looks at what it remembers.
+                if world.operators[op].copies.iter().flatten().all(|copy| copy.fresh) {
+                    self.hear(world, incarnation, held);
+                }
             }
         }
     }

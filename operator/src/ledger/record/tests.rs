@@ -162,6 +162,22 @@ async fn a_record_that_was_put_back_grants_nothing_more() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_is_read_before_anything_counts() {
+    let (mock, mut record) = record(1_000, &[]).await;
+    record.commit(1, &[ask("a", 1, 10)]).await;
+    let older = mock.0.lock().unwrap().stored.as_ref().unwrap().state.clone();
+    record.commit(1, &[ask("b", 1, 10)]).await;
+    let version = Mock::put(&mut mock.0.lock().unwrap(), older);
+
+    record.written(&version);
+    let Outcome::Done(effects) = record.commit(1, &[Event::Tick]).await else { panic!("not done") };
+
+    assert!(matches!(effects.as_slice(), [Effect::Frozen { .. }, ..]), "{effects:?}");
+    record.written("1");
+    assert!(!record.unsure, "late news of an older version");
+}
+
+#[tokio::test]
 async fn a_write_that_timed_out_after_it_happened_grants_once() {
     let (mock, mut record) = record(1_000, &[Fate::TimesOutWritten]).await;
     let outcome = record.commit(1, &[ask("a", 1, 10)]).await;
