@@ -17,6 +17,7 @@ mod cluster {
     mod injection;
     mod plugin;
     mod provision;
+    mod restored;
     mod scaling;
     mod shares;
     mod stand;

@@ -26,6 +26,23 @@ async fn the_second_operator_takes_over_when_the_leader_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_is_restarted_under_its_name_has_its_lease_back() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("restarted").await;
+    let mut operator = Operator::start(cluster, &namespace).await;
+    let lease = |operator: &Operator| {
+        let of = "jsonpath={.spec.holderIdentity} {.spec.leaseTransitions} {.spec.acquireTime}";
+        cluster.kubectl(["get", "lease", "tollway-operator", "-n", &operator.namespace, "-o", of])
+    };
+    let before = lease(&operator);
+
+    operator.restart().await;
+    operator.leading().await;
+
+    assert_eq!(lease(&operator), before, "nobody else had it, and nobody waited for its end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_whose_namespace_is_missing_makes_it() {
     let cluster = Cluster::shared().await;
     let namespace = format!("made-{:08x}", fastrand::u32(..));
