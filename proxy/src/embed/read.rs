@@ -5,6 +5,7 @@
 //! the answer, and what needs no change is passed on as it came, without being printed again.
 
 mod cursor;
+mod print;
 
 use bytes::Bytes;
 use cursor::Cursor;
@@ -192,9 +193,7 @@ impl Reader<'_> {
             return Ok(came);
         }
         let scale = if squared == 0.0 { 1.0 } else { squared.sqrt().recip() };
-        #[allow(clippy::cast_possible_truncation)]
-        let scaled: Vec<f32> = numbers.iter().map(|number| (f64::from(*number) * scale) as f32).collect();
-        Ok(print(&scaled))
+        Ok(if expected.normalize { print::unit(numbers, scale) } else { print::shortest(numbers) })
     }
 }
 
@@ -209,11 +208,6 @@ fn squared(numbers: &[f32]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest
-}
-
-/// Numbers as a JSON array, each in the shortest form that reads back as the same.
-fn print(numbers: &[f32]) -> Bytes {
-    Bytes::from(serde_json::to_vec(numbers).unwrap_or_default())
 }
 
 #[cfg(test)]
