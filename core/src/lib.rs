@@ -16,6 +16,7 @@
 //! | [`rate`] | a limit on a rate, its state and a moment; whether so much may go out |
 //! | [`classify`] | the text of a prompt; the class that rules go by |
 //! | [`status`] | verdicts and what proxies saw; conditions with reasons, on the resources |
+//! | [`html`] | words and amounts; what the status pages have in common |
 //!
 //! The operator runs the first five for every namespace and serves the result; a standalone proxy runs them over a folder. `proxy/src/stack.rs`
 //! is where the table meets requests.
@@ -25,6 +26,7 @@
 pub mod classify;
 pub mod compile;
 pub mod control;
+pub mod html;
 pub mod manifest;
 pub mod rate;
 pub mod snapshot;

@@ -1,13 +1,19 @@
-//! Probes and scrapes in; /livez, /readyz and /metrics out.
+//! Probes and scrapes in; /livez, /readyz and /metrics out, and to loopback callers the status page.
+
+mod overview;
+mod page;
 
 use crate::admission::Current;
 use crate::leader::Role;
 use crate::metrics::Metrics;
+use axum::Json;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+pub use overview::{Decision, Reader};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,6 +23,7 @@ struct Admin {
     metrics: Arc<Metrics>,
     role: watch::Receiver<Role>,
     webhook: Option<Arc<Current>>,
+    reader: Arc<Reader>,
 }
 
 /// Serves until `stop` turns true.
@@ -25,14 +32,17 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     role: watch::Receiver<Role>,
     webhook: Option<Arc<Current>>,
+    reader: Arc<Reader>,
     mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(Admin { metrics, role, webhook });
-    axum::serve(listener, router)
+        .route("/status", get(status))
+        .route("/", get(status))
+        .with_state(Admin { metrics, role, webhook, reader });
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move {
             // An error means that the process is going down anyway.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -53,6 +63,27 @@ async fn readyz(State(admin): State<Admin>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, "the Kubernetes API has not been reached yet\n").into_response()
         }
     }
+}
+
+/// Names and amounts of every namespace are nobody's business who can merely reach the port.
+async fn status(
+    State(admin): State<Admin>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    if !peer.ip().to_canonical().is_loopback() {
+        return (StatusCode::FORBIDDEN, "only loopback callers may read this: use kubectl port-forward\n")
+            .into_response();
+    }
+    let overview = admin.reader.read().await;
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let fresh = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    if accepts.contains("text/html") {
+        let role = *admin.role.borrow();
+        let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+        return (fresh, html, page::render(role, &overview)).into_response();
+    }
+    (fresh, Json(overview)).into_response()
 }
 
 async fn scrape(State(admin): State<Admin>) -> Response {

@@ -1,16 +1,21 @@
 //! What happened to a resource in; Kubernetes events on it out, alike ones aggregated.
 
+use crate::admin::Decision;
 use crate::ledger::{Key, View};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tollway_core::spend::Nano;
 use tollway_core::spend::ledger::Adjustment;
 
 /// Notes that wait; further ones are dropped, since an event is never the only place where something can be seen.
 const WAITING: usize = 1_024;
+/// Notes remembered for the status page.
+const RECENT: usize = 50;
 /// Text of an event at most; the API server refuses longer ones.
 const TEXT: usize = 1_000;
 
@@ -146,13 +151,16 @@ fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
 
 /// Where notes are left.
 #[derive(Clone)]
-pub struct Notes(mpsc::Sender<Note>);
+pub struct Notes {
+    sender: mpsc::Sender<Note>,
+    recent: Arc<Mutex<VecDeque<(jiff::Timestamp, Note)>>>,
+}
 
 impl Notes {
     /// A place for notes, and the task that writes them.
     pub fn new(client: Client, instance: String) -> (Notes, impl Future<Output = ()>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Notes(sender), publish(client, instance, receiver))
+        (Notes { sender, recent: Arc::default() }, publish(client, instance, receiver))
     }
 
     /// Leaves a note.
@@ -165,9 +173,26 @@ impl Notes {
             "{}",
             note.text
         );
-        if let Err(error) = self.0.try_send(note) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(RECENT - 1);
+        recent.push_front((jiff::Timestamp::now(), note.clone()));
+        drop(recent);
+        if let Err(error) = self.sender.try_send(note) {
             tracing::warn!(%error, "an event is dropped");
         }
+    }
+
+    /// The last notes, the newest first, for the status page.
+    pub fn recent(&self) -> Vec<Decision> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let decision = |(at, note): &(jiff::Timestamp, Note)| Decision {
+            at: format!("{at:.0}"),
+            about: format!("{} {}/{}", note.kind, note.namespace, note.name),
+            reason: note.reason.to_owned(),
+            warning: note.warning,
+            text: note.text.clone(),
+        };
+        recent.iter().map(decision).collect()
     }
 }
 

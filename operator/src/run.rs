@@ -69,7 +69,11 @@ pub async fn run(settings: Run) -> anyhow::Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(stop_at_signal(stop)?);
     tokio::spawn(publish_notes);
-    let admin = tokio::spawn(admin::serve(admin, metrics.clone(), roles.clone(), current.clone(), stopping.clone()));
+    let admin = {
+        let reader = admin::Reader::new(client.clone(), settings.watch_namespace.clone(), notes.clone());
+        let (metrics, roles, current) = (metrics.clone(), roles.clone(), current.clone());
+        tokio::spawn(admin::serve(admin, metrics, roles, current, Arc::new(reader), stopping.clone()))
+    };
     let election = tokio::spawn(leader::elect(client.clone(), namespace.clone(), instance, role, stopping.clone()));
     let setting = Setting {
         client: client.clone(),

@@ -2,10 +2,11 @@
 
 use crate::error::Code;
 use crate::limit;
-use crate::metrics::{Outcome, RouteMeter};
+use crate::metrics::{Decision, Outcome, RouteMeter};
 use crate::trace::{Attributes, RequestSpan};
 use http::StatusCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::time::Instant;
 use tollway_core::spend::{Nano, Usage};
 
@@ -123,9 +124,22 @@ impl Drop for Entry {
             took_ms = self.began.elapsed().as_secs_f64() * 1e3,
             "request",
         );
+        let reason = (self.outcome != Outcome::Ok).then(|| self.code.map_or(self.outcome.name(), Code::as_str));
         if let Some(span) = span {
-            let error = (self.outcome != Outcome::Ok).then(|| self.code.map_or(self.outcome.name(), Code::as_str));
-            span.end(|attributes| self.describe(attributes, &usage), error);
+            span.end(|attributes| self.describe(attributes, &usage), reason);
+        }
+        if let (Some(meter), Some(route)) = (&self.meter, self.route.take()) {
+            meter.decided(Decision {
+                at: SystemTime::now(),
+                id: std::mem::take(&mut self.id),
+                route,
+                target: self.target.take(),
+                attempts: self.attempts,
+                status: self.status.as_u16(),
+                reason,
+                cost: self.cost,
+                took: self.began.elapsed(),
+            });
         }
     }
 }

@@ -10,7 +10,7 @@ mod moment;
 mod store;
 mod vectors;
 
-pub use meter::{RouteMeter, TargetMeter};
+pub use meter::{Decision, RouteMeter, TargetMeter};
 pub use store::{Asked, StoreMeter};
 
 use crate::ledger::BudgetView;
@@ -115,6 +115,9 @@ pub struct Metrics {
     targets: Mutex<BTreeMap<(String, String), Arc<TargetMeter>>>,
 }
 
+/// Decisions shown of all routes together.
+const SHOWN: usize = 50;
+
 impl Metrics {
     /// # Errors
     /// Two series of the same name, which a test would have caught.
@@ -197,6 +200,16 @@ impl Metrics {
     pub fn requests(&self, route: &str) -> BTreeMap<String, u64> {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.get(route).map(|meter| meter.counts()).unwrap_or_default()
+    }
+
+    /// What became of the last requests of every route, the newest first.
+    pub fn decisions(&self) -> Vec<Decision> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Decision> = routes.values().flat_map(|meter| meter.decisions()).collect();
+        drop(routes);
+        all.sort_by_key(|decision| std::cmp::Reverse(decision.at));
+        all.truncate(SHOWN);
+        all
     }
 
     /// Cumulative figures of every target that saw traffic, for status.

@@ -1,7 +1,7 @@
 //! What `/status` says: the source, every route with its targets, every budget. Made from the live table, the meters and the purses; read back by `tollway-proxy status`.
 
 use crate::ledger::BudgetView;
-use crate::metrics::Metrics;
+use crate::metrics::{Decision, Metrics};
 use crate::source::{Health, Serving};
 use crate::store::Store;
 use crate::targets::{note, notes};
@@ -31,6 +31,31 @@ pub struct Page {
     pub redis: Option<RedisPage>,
     pub routes: Vec<RoutePage>,
     pub budgets: Vec<BudgetPage>,
+    /// What became of the last requests of each route, the newest first.
+    #[serde(default)]
+    pub decisions: Vec<DecisionPage>,
+}
+
+/// What became of one request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionPage {
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// Its `x-request-id`.
+    pub id: String,
+    pub route: String,
+    /// The target that answered or was tried last; empty where none was.
+    pub target: String,
+    pub attempts: u32,
+    /// HTTP status.
+    pub status: u16,
+    /// The error's code, or how the answer broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<String>,
+    pub took_ms: u64,
 }
 
 /// The Redis that proxies share.
@@ -118,6 +143,12 @@ pub struct BudgetPage {
     /// Granted to this proxy and not spent.
     pub reserved_usd: String,
     pub remaining_usd: String,
+    /// What the window will have spent at its end if it goes on as in the last hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast_usd: Option<String>,
+    /// When nothing will be left at that pace, where that is before the window's end (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhaustion_forecast_at: Option<String>,
     /// RFC 3339; absent for `Once`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_end: Option<String>,
@@ -164,6 +195,22 @@ pub fn gather(
         }),
         routes,
         budgets: live.map(|serving| budget_pages(&serving.table, budgets)).unwrap_or_default(),
+        decisions: metrics.decisions().into_iter().map(decision_page).collect(),
+    }
+}
+
+fn decision_page(decision: Decision) -> DecisionPage {
+    let Decision { at, id, route, target, attempts, status, reason, cost, took } = decision;
+    DecisionPage {
+        at: format!("{:.0}", jiff::Timestamp::try_from(at).unwrap_or_default()),
+        id,
+        route,
+        target: target.unwrap_or_default(),
+        attempts,
+        status,
+        reason: reason.map(str::to_owned),
+        cost_usd: cost.map(|cost| cost.to_string()),
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -271,6 +318,7 @@ fn budget_pages(table: &Table, views: &[BudgetView]) -> Vec<BudgetPage> {
             burned,
             reserved,
             remaining,
+            forecast,
             window_end,
             exhausted,
             frozen,
@@ -287,6 +335,11 @@ fn budget_pages(table: &Table, views: &[BudgetView]) -> Vec<BudgetPage> {
             burned_usd: burned.map(|burned| burned.to_string()),
             reserved_usd: reserved.to_string(),
             remaining_usd: remaining.to_string(),
+            forecast_usd: forecast.at_end.map(|amount| amount.to_string()),
+            exhaustion_forecast_at: forecast
+                .exhausted_at_ms
+                .and_then(|at| jiff::Timestamp::from_millisecond(at).ok())
+                .map(|at| at.to_string()),
             window_end: window_end.map(|end| end.to_string()),
             exhausted,
             frozen,

@@ -1,20 +1,8 @@
 //! The status page for a browser: one `Page` in, HTML without scripts or outside assets out.
 
-use crate::status::{BudgetPage, Page, RoutePage, TargetPage};
+use crate::status::{BudgetPage, DecisionPage, Page, RoutePage, TargetPage};
 use std::fmt::Write;
-use tollway_core::spend::Nano;
-
-const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1c2024;--soft:#5c6670;--line:#d9dee3;--back:#fff;--good:#1a7f4b;--warn:#9a6700;--bad:#c0332b;--fill:#3b6fd4}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#9aa4ae;--line:#343b42;--back:#14171a;--good:#4cc38a;--warn:#e2b340;--bad:#f0726a;--fill:#6c9bf0}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);margin:2rem auto;max-width:64rem;padding:0 1rem}
-h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:2rem 0 .5rem}p{margin:.3rem 0}.soft{color:var(--soft)}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;color:var(--soft);font-size:.85rem}.n{text-align:right;font-variant-numeric:tabular-nums}
-@media(max-width:40rem){table{display:block;overflow-x:auto}th,td{padding-right:.5rem;font-size:.85rem}}
-.good{color:var(--good)}.warn{color:var(--warn)}.bad{color:var(--bad)}
-.bar{height:.6rem;border:1px solid var(--line);border-radius:.3rem;overflow:hidden;min-width:8rem;margin-top:.45rem}.bar i{display:block;height:100%;background:var(--fill)}
-pre{white-space:pre-wrap;border-left:3px solid var(--bad);padding:.2rem .8rem;margin:.5rem 0}";
+use tollway_core::html::{bar, document, percent, text};
 
 /// The whole page.
 pub fn render(page: &Page) -> String {
@@ -25,9 +13,7 @@ pub fn render(page: &Page) -> String {
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <meta http-equiv=refresh content=5><title>Tollway proxy</title><style>{STYLE}</style></head><body>\
-         <h1>Tollway proxy <span class={class}>{word}</span></h1>\
+        "<h1>Tollway proxy <span class={class}>{word}</span></h1>\
          <p class=soft>{} {}{stands} · namespace {} · revision {} · version {} · up {} s</p>",
         text(&source.kind),
         text(&source.place),
@@ -54,7 +40,7 @@ pub fn render(page: &Page) -> String {
     if page.budgets.is_empty() {
         out.push_str("<p class=soft>None: nothing caps the cost.</p>");
     } else {
-        out.push_str("<table><tr><th>Budget<th>Spent<th class=n>of USD<th class=n>Left<th>State</tr>");
+        out.push_str("<table><tr><th>Budget<th>Spent<th class=n>of USD<th class=n>Left<th>Forecast<th>State</tr>");
         page.budgets.iter().for_each(|budget| budget_row(&mut out, budget));
         out.push_str("</table>");
     }
@@ -63,12 +49,26 @@ pub fn render(page: &Page) -> String {
         out.push_str("<p class=soft>None.</p>");
     }
     page.routes.iter().for_each(|route| route_part(&mut out, route));
-    out.push_str("</body></html>");
-    out
+    out.push_str("<h2>Recent decisions</h2>");
+    if page.decisions.is_empty() {
+        out.push_str("<p class=soft>None: no request was served yet.</p>");
+    } else {
+        out.push_str(
+            "<table><tr><th>When<th>Route<th>Target<th class=n>Attempts<th>Outcome<th class=n>USD<th class=n>ms<th>Request</tr>",
+        );
+        page.decisions.iter().for_each(|decision| decision_row(&mut out, decision));
+        out.push_str("</table>");
+    }
+    document("Tollway proxy", &out)
 }
 
 fn budget_row(out: &mut String, budget: &BudgetPage) {
-    let share = share(&budget.spent_usd, &budget.limit_usd);
+    let share = bar(percent(&budget.spent_usd, &budget.limit_usd));
+    let forecast = match (&budget.forecast_usd, &budget.exhaustion_forecast_at) {
+        (_, Some(at)) => format!("<span class=warn>nothing left {}</span>", text(at)),
+        (Some(at_end), None) => format!("{} at its end", text(at_end)),
+        (None, None) => "–".to_owned(),
+    };
     let (state, class) = match budget {
         BudgetPage { frozen: true, .. } => ("frozen", "bad"),
         BudgetPage { exhausted: true, .. } => ("exhausted", "bad"),
@@ -77,8 +77,8 @@ fn budget_row(out: &mut String, budget: &BudgetPage) {
     };
     let _ = write!(
         out,
-        "<tr><td>{} <span class=soft>{}</span><td>{}<div class=bar><i style=\"width:{share}%\"></i></div>\
-         <td class=n>{}<td class=n>{}<td class={class}>{state}</tr>",
+        "<tr><td>{} <span class=soft>{}</span><td>{}{share}\
+         <td class=n>{}<td class=n>{}<td>{forecast}<td class={class}>{state}</tr>",
         text(&budget.name),
         text(&budget.period),
         text(&budget.spent_usd),
@@ -125,15 +125,15 @@ fn target_row(out: &mut String, target: &TargetPage) {
     );
 }
 
-/// Percent of `limit` that `spent` is, 100 at most.
-fn share(spent: &str, limit: &str) -> u64 {
-    let [spent, limit] = [spent, limit].map(|amount| amount.parse::<Nano>().unwrap_or_default().0);
-    let percent = u128::from(spent) * 100 / u128::from(limit.max(1));
-    u64::try_from(percent.min(100)).unwrap_or(100)
-}
-
-fn text(raw: &str) -> String {
-    raw.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn decision_row(out: &mut String, decision: &DecisionPage) {
+    let DecisionPage { at, id, route, target, attempts, status, reason, cost_usd, took_ms } = decision;
+    let class = if *status < 400 { "good" } else { "bad" };
+    let [at, id, route, target] = [at, id, route, target].map(|raw| text(raw));
+    let (reason, cost) = (reason.as_deref().unwrap_or_default(), cost_usd.as_deref().unwrap_or("–"));
+    let _ = write!(
+        out,
+        "<tr><td>{at}<td>{route}<td>{target}<td class=n>{attempts}<td class={class}>{status} {reason}<td class=n>{cost}<td class=n>{took_ms}<td class=soft>{id}</tr>",
+    );
 }
 
 #[cfg(test)]
@@ -155,10 +155,5 @@ mod tests {
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script"), "{html}");
         assert!(html.contains("a.yaml:3: bad &lt;b&gt;") && html.contains("width:25%"), "{html}");
         assert!(!html.contains("http:") && !html.contains("https:"), "{html}");
-    }
-
-    #[test]
-    fn a_share_never_leaves_the_bar() {
-        assert_eq!((share("5.00", "1.00"), share("0.00", "0.00"), share("nonsense", "1.00")), (100, 0, 0));
     }
 }

@@ -3,10 +3,10 @@
 use super::vectors::{HISTOGRAM_SERIES, Vectors};
 use super::{Attempt, Circuit, Kept, Outcome};
 use prometheus::{Counter, Histogram, IntCounter, IntGauge};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
 use tollway_core::control::TargetObservation;
 use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
@@ -21,6 +21,9 @@ const TEXTS: [&str; 3] = ["sent", "kept", "wrong_dimensions"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
+/// Requests remembered of each route.
+const DECISIONS: usize = 20;
+
 /// Counts the requests of one route.
 #[derive(Debug)]
 pub struct RouteMeter {
@@ -30,6 +33,24 @@ pub struct RouteMeter {
     cache: [OnceLock<IntCounter>; CACHE.len()],
     texts: [OnceLock<IntCounter>; TEXTS.len()],
     limit_fallbacks: OnceLock<IntCounter>,
+    /// The last requests, the oldest first.
+    decisions: Mutex<VecDeque<Decision>>,
+}
+
+/// What became of one request, for people who look.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// When it ended.
+    pub at: SystemTime,
+    pub id: String,
+    pub route: String,
+    pub target: Option<String>,
+    pub attempts: u32,
+    pub status: u16,
+    /// The error's code, or how the answer broke off.
+    pub reason: Option<&'static str>,
+    pub cost: Option<Nano>,
+    pub took: Duration,
 }
 
 impl RouteMeter {
@@ -41,7 +62,21 @@ impl RouteMeter {
             cache: Default::default(),
             texts: Default::default(),
             limit_fallbacks: OnceLock::new(),
+            decisions: Mutex::default(),
         }
+    }
+
+    /// Remembers what became of a request, and forgets the oldest.
+    pub fn decided(&self, decision: Decision) {
+        let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
+        if decisions.len() >= DECISIONS {
+            decisions.pop_front();
+        }
+        decisions.push_back(decision);
+    }
+
+    pub(super) fn decisions(&self) -> Vec<Decision> {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// One request ended, its stream included.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use tollway_core::spend::ledger::ShownGrant;
 use tollway_core::spend::purse::{Holdings, State, Wake};
-use tollway_core::spend::{Charge, Figures, In, Out, Purse, Subject, Ticket};
+use tollway_core::spend::{Charge, Figures, Forecast, In, Out, Purse, Subject, Ticket, Trend, Window};
 
 /// Purses for shares at most: users that spend within one minute through one proxy.
 pub const MOST: usize = 10_000;
@@ -26,6 +26,9 @@ pub struct Account {
     last_ask: u64,
     pub asks: u64,
     pub denials: u64,
+    trend: Trend,
+    /// What becomes of the window at the pace of the last hour, as far as this process lived then.
+    pub forecast: Forecast,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,8 @@ impl Account {
             last_ask: 0,
             asks: 0,
             denials: 0,
+            trend: Trend::default(),
+            forecast: Forecast::default(),
         }
     }
 
@@ -121,6 +126,7 @@ impl Account {
 
     pub fn poll(&mut self, now_ms: i64) -> Vec<Out> {
         self.drop_unused(now_ms, UNUSED_MS);
+        self.look_ahead(now_ms);
         let mut due = self.whole.poll(now_ms);
         self.asks += asked(&due, &mut self.last_ask);
         for share in self.shares.values_mut() {
@@ -129,6 +135,14 @@ impl Account {
             due.extend(of_share);
         }
         due
+    }
+
+    fn look_ahead(&mut self, now_ms: i64) {
+        let Some(State { window_end_ms, limit, spent, .. }) = self.whole.told(now_ms) else { return };
+        let ends = Some(*window_end_ms).filter(|end| jiff::Timestamp::from_millisecond(*end).is_ok());
+        let window = Window { id: window_end_ms.to_string(), start_ms: 0, end_ms: ends };
+        let told = Figures { limit: *limit, spent: *spent, ..Figures::default() };
+        self.forecast = self.trend.forecast(&window, self.figures.as_ref().unwrap_or(&told), now_ms);
     }
 
     pub fn hello(&mut self) -> Vec<(String, ShownGrant)> {

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use jiff::Timestamp;
-use tollway_core::spend::Nano;
+use tollway_core::spend::{Forecast, Nano};
 
 /// Where one budget stands, as far as this proxy knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct BudgetView {
     /// Granted to this proxy and not spent.
     pub reserved: Nano,
     pub remaining: Nano,
+    pub forecast: Forecast,
     /// `None` for a window that never ends.
     pub window_end: Option<Timestamp>,
     pub exhausted: bool,
@@ -39,6 +40,7 @@ pub fn view(account: &Account, name: &str, now_ms: i64) -> BudgetView {
         burned: None,
         reserved: own.unspent,
         remaining: told.remaining,
+        forecast: account.forecast,
         window_end: Timestamp::from_millisecond(told.window_end_ms).ok().filter(|_| told.window_end_ms > 0),
         exhausted: told.exhausted,
         frozen: told.frozen,
