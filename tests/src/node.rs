@@ -106,7 +106,7 @@ impl Node {
 
     async fn ready(&self) {
         wait::until("the node to be Ready, and a service account to run Pods as", async || {
-            let ready = "jsonpath={.items[0].status.conditions[?(@.type=='Ready')].status}";
+            let ready = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
             let node = self.cluster.kubectl(["get", "nodes", "-o", ready]);
             let account = self.cluster.try_kubectl(["get", "serviceaccount", "default", "-n", "default"]);
             (node == "True" && account.status.success()).then_some(())

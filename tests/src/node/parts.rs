@@ -58,7 +58,7 @@ fn network(folder: &Path) {
 pub(super) async fn start(room: &Room, folder: &Path, binaries: &Path, cluster: &Cluster) -> Vec<Process> {
     let at = |name: &str| room.enter(Program::at(binaries.join(name)));
     let kubeconfig = format!("--kubeconfig={}", cluster.kubeconfig().display());
-    let mut dns = at("coredns").arg("-conf").arg(names(room, folder, cluster)).start().quiet();
+    let mut dns = at("coredns").arg("-conf").arg(names(folder, cluster)).start().quiet();
     let kubelet = kubelet::arguments(room, folder, cluster).into_iter().fold(at("kubelet"), Program::arg).start().quiet();
     let scheduler = at("kube-scheduler")
         .args([&kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"])
@@ -79,11 +79,10 @@ pub(super) async fn start(room: &Room, folder: &Path, binaries: &Path, cluster: 
     vec![dns, kubelet, scheduler, proxy]
 }
 
-fn names(room: &Room, folder: &Path, cluster: &Cluster) -> std::path::PathBuf {
+fn names(folder: &Path, cluster: &Cluster) -> std::path::PathBuf {
     let path = folder.join("Corefile");
     let text = format!(
-        "cluster.local:53 {{\n  bind {address}\n  errors\n  kubernetes cluster.local {{\n    kubeconfig {config} test\n    ttl 1\n  }}\n}}\n",
-        address = room.inside(),
+        "cluster.local:53 {{\n  errors\n  kubernetes cluster.local {{\n    kubeconfig {config} test\n    ttl 1\n  }}\n}}\n",
         config = cluster.kubeconfig().display(),
     );
     std::fs::write(&path, text).expect("CoreDNS's configuration");
