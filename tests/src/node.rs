@@ -88,8 +88,9 @@ impl Node {
             }
         }
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
-        Program::at("/bin/bash")
-            .args(["-euo", "pipefail", "-c", line])
+        // What hangs ends, and says so by its status.
+        Program::at("timeout")
+            .args(["180", "bash", "-euo", "pipefail", "-c", line])
             .env("PATH", path)
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .env("HOME", &self.folder)
@@ -100,7 +101,7 @@ impl Node {
     pub fn run(&self, line: &str) -> String {
         let output = self.shell(line).output();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{line}\n{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{line}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
         text(&output.stdout)
     }
 

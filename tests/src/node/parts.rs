@@ -1,6 +1,6 @@
 //! In: the room and the control plane in it. Out: the other programs of a node, running: containerd, kubelet, kube-proxy, scheduler, DNS.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -17,6 +17,7 @@ const PODS: &str = "10.244.0.0/24";
 /// containerd, ready to take images.
 pub(super) async fn containerd(room: &Room, folder: &Path) -> Process {
     let config = folder.join("containerd.toml");
+    let networks = network(folder);
     let text = format!(
         r#"version = 2
 root = "/var/lib/containerd"
@@ -30,28 +31,29 @@ sandbox_image = "docker.io/library/{pause}"
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{PLUGINS}"
-conf_dir = "/etc/cni/net.d"
+conf_dir = "{networks}"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 "#,
-        pause = images::PAUSE
+        pause = images::PAUSE,
+        networks = networks.display(),
     );
     std::fs::write(&config, text).expect("containerd's configuration");
-    network(folder);
     let process = room.enter(Program::at("containerd")).arg("--config").arg(&config).start().quiet();
     room::exists(room, SOCKET).await;
     process
 }
 
 /// Each Pod on a link of its own, routed: nothing depends on how the kernel filters bridges.
-fn network(folder: &Path) {
+fn network(folder: &Path) -> PathBuf {
     let config = json!({"cniVersion": "0.4.0", "name": "node", "plugins": [{
         "type": "ptp", "ipMasq": true,
         "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]},
     }]});
-    let folder = folder.join("room/etc/cni/net.d");
+    let folder = folder.join("networks");
     std::fs::create_dir_all(&folder).expect("a folder for the Pods' network");
     std::fs::write(folder.join("node.conflist"), config.to_string()).expect("the Pods' network");
+    folder
 }
 
 /// All others.
@@ -79,7 +81,7 @@ pub(super) async fn start(room: &Room, folder: &Path, binaries: &Path, cluster: 
     vec![dns, kubelet, scheduler, proxy]
 }
 
-fn names(folder: &Path, cluster: &Cluster) -> std::path::PathBuf {
+fn names(folder: &Path, cluster: &Cluster) -> PathBuf {
     let path = folder.join("Corefile");
     let text = format!(
         "cluster.local:53 {{\n  errors\n  kubernetes cluster.local {{\n    kubeconfig {config} test\n    ttl 1\n  }}\n}}\n",

@@ -16,8 +16,10 @@ const FIRST: &str = r#"
 set -e
 export PATH=$PATH:/usr/sbin:/sbin
 mount -t tmpfs tmpfs /run
-mkdir -p /run/netns /run/lock
-for folder in /var/lib/kubelet /var/lib/containerd /var/lib/cni /var/log /etc/cni; do
+mkdir -p /run/netns /run/lock /run/upper /run/work
+# Mount points that this machine may not have: nothing is made on it.
+mount -t overlay -o lowerdir=/var/lib,upperdir=/run/upper,workdir=/run/work overlay /var/lib
+for folder in /var/lib/kubelet /var/lib/containerd /var/lib/cni /var/log; do
   mkdir -p "$folder" "$1$folder"
   mount --bind "$1$folder" "$folder"
 done
@@ -39,8 +41,6 @@ echo open
 while :; do sleep 1000 & wait; done
 "#;
 
-const FOLDERS_OF_KUBELET: [&str; 4] = ["/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/etc/cni"];
-
 /// The namespaces, alive.
 #[derive(Debug)]
 pub struct Room {
@@ -49,7 +49,6 @@ pub struct Room {
     first: Process,
     pid: u32,
     outside: Ipv4Addr,
-    made: Vec<PathBuf>,
 }
 
 impl Room {
@@ -58,8 +57,6 @@ impl Room {
         sweep();
         std::fs::create_dir_all(folder).expect("a folder for the room");
         let name = format!("tollway-node-{}-{:04x}", std::process::id(), fastrand::u16(..));
-        // Mount points of packages that are not installed on this machine: made now, taken away when they are still empty.
-        let made = FOLDERS_OF_KUBELET.map(PathBuf::from).into_iter().filter(|path| !path.exists()).collect();
         scratch::group(&name);
         control_group(&name);
         let mut first = Program::at("unshare")
@@ -72,7 +69,7 @@ impl Room {
         let children = std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
         let pid = children.ok().and_then(|text| text.trim().parse().ok()).expect("the first process of the room");
         let outside = connect(pid);
-        Room { name, first, pid, outside, made }
+        Room { name, first, pid, outside }
     }
 
     /// The address of this machine on the link.
@@ -120,9 +117,6 @@ impl Drop for Room {
                 break;
             }
             std::thread::sleep(Duration::from_millis(50));
-        }
-        for path in &self.made {
-            let _ = std::fs::remove_dir(path);
         }
     }
 }

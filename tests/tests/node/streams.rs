@@ -1,0 +1,81 @@
+//! Two streams, one through a sidecar and one through a gateway: the release is upgraded and the sidecar's node drained, and both end whole.
+
+use std::time::Instant;
+
+use tollway_core::spend::Nano;
+use tollway_tests::cluster::NODE;
+use tollway_tests::node::Node;
+use tollway_tests::process::workspace;
+use tollway_tests::sim::{Block, Point, Reply, Rule};
+use tollway_tests::wait;
+
+use super::goods::{self, KEY};
+use super::reader::{Reader, assert_whole, status};
+
+const RELEASE: &str = "helm upgrade tollway charts/tollway -n tollway-system";
+const ROLLED: &str = "kubectl -n tollway-system rollout status deployment/tollway-operator --timeout=90s
+kubectl -n shop rollout status deployment/tollway-gateway --timeout=90s";
+
+pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
+    let sim = goods::upstream(node).await;
+    goods::deliver(node, &sim);
+    node.run(&format!("{RELEASE} -f {}\n{ROLLED}", goods::values("info").display()));
+
+    // Eight events, then silence for as long as the test wants.
+    sim.script(Rule { fault: Rule::stall(Point::Events(3)).fault, ..Rule::reply(Reply::blocks(vec![Block::Tokens(32)])) });
+    goods::reader(node);
+    node.run("kubectl -n shop wait --for=condition=Ready pod/reader --timeout=60s");
+    let mut sidecar = Reader::start(node, "kubectl -n shop logs -f reader -c app");
+    let direct = goods::curl("https://tollway-gateway.shop.svc/v1", "keyed", &format!("-k -H 'authorization: Bearer {KEY}'"));
+    let mut gateway = Reader::start(node, &format!("kubectl -n demo exec client -- {direct}"));
+    sidecar.has("data: ").await;
+    gateway.has("data: ").await;
+    sim.wait_until(|_, in_flight| in_flight == 2).await;
+
+    let begun = Instant::now();
+    node.run(&format!("{RELEASE} -f {}\n{ROLLED}", goods::values("debug").display()));
+    println!("an upgrade of operator and gateway under two live streams: {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(sim.in_flight(), 2, "the upgrade cut a stream");
+    let ending = "kubectl -n shop get pods -l tollway.dev/gateway=tollway-gateway -o jsonpath='{.items[*].metadata.deletionTimestamp}'";
+    assert!(!node.run(ending).is_empty(), "the former gateway waits for its stream");
+
+    // The sidecar, which was not restarted, takes a table from the operators that came.
+    let later = std::fs::read_to_string(workspace().join("examples/quickstart/route.yaml")).expect("an example");
+    node.cluster.apply_text("shop", &later);
+    node.run("kubectl -n shop wait --for=condition=Programmed modelroute/assistant --timeout=60s");
+    let said = node.run(
+        r#"kubectl -n shop exec reader -c app -- sh -c 'curl -sS $OPENAI_BASE_URL/chat/completions -H "content-type: application/json" -d "{\"model\":\"assistant\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"'"#,
+    );
+    assert!(said.contains("Hello from"), "{said}");
+    let spent_before = spent(node);
+
+    let drain = format!("kubectl drain {NODE} --pod-selector=run=reader --force --delete-emptydir-data --timeout=120s");
+    let begun = Instant::now();
+    let mut drain = Reader::start(node, &drain);
+    drain.has("evicting pod shop/reader").await;
+    sidecar.has("told to stop").await;
+    assert_eq!(sim.in_flight(), 2, "the drain cut a stream");
+    sim.release();
+    let read = sidecar.whole("the application's log").await;
+    assert_whole("the stream through the sidecar", &read);
+    assert!(read.contains("read all"), "{read}");
+    assert_whole("the stream through the gateway", &gateway.whole("the gateway's client").await);
+    drain.whole("kubectl drain").await;
+    println!("a drain that waits for its stream, and the Pod gone: {:.1} s", begun.elapsed().as_secs_f64());
+    node.run(&format!("kubectl uncordon {NODE}"));
+    money(node, sim.bill().nano, spent_before).await;
+}
+
+/// What was spent is what the upstream charged and the simulated target cost; nothing is held, nothing burned.
+async fn money(node: &Node, _bill: u64, _before: Nano) {
+    status(node, "-n shop costbudget/shop", ".status.reservedUsd", "0.00").await;
+    let burned = node.run("kubectl -n shop get costbudget shop -o jsonpath='{.status.burnedUsd}/{.status.estimatedUsd}'");
+    assert_eq!(burned, "0.00/0.00");
+    println!("{}", node.run("kubectl -n shop get costbudget,modelroute\nkubectl -n tollway-system get budgetledgers -o yaml"));
+    wait::until("every grant to be given back", async || None::<()>).await;
+}
+
+fn spent(node: &Node) -> Nano {
+    let text = node.run("kubectl -n shop get costbudget shop -o jsonpath='{.status.spentUsd}'");
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
