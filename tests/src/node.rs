@@ -56,12 +56,8 @@ impl Node {
         });
         let room = Room::open(&folder.join("room")).await;
         let containerd = parts::containerd(&room, &folder).await;
-        let options = Options {
-            crds: false,
-            controller_manager: true,
-            address: room.inside().into(),
-            ..Options::default()
-        };
+        let options =
+            Options { crds: false, controller_manager: true, address: room.inside().into(), ..Options::default() };
         let cluster = Cluster::start_in(options, |program| room.enter(program)).await;
         let images = images.join().expect("the images");
         images::import(&room, &images);

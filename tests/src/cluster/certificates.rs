@@ -35,7 +35,8 @@ impl Certificates {
         };
         let issuer = authority();
         // The last is what Pods of a node have for it.
-        let names = [&address.to_string(), "localhost", "kubernetes.default.svc", "10.96.0.1"].map(String::from).to_vec();
+        let names =
+            [&address.to_string(), "localhost", "kubernetes.default.svc", "10.96.0.1"].map(String::from).to_vec();
         let (server, server_key) =
             signed(&issuer.1, names, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth);
         let group = Some("system:masters");

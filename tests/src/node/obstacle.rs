@@ -57,7 +57,8 @@ pub fn obstacle() -> Option<String> {
 fn missing() {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let there = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let mut packages: Vec<&str> = PROGRAMS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !there(program)).map(|(_, package)| *package).collect();
     if !Path::new(PLUGINS).join("ptp").is_file() {
         packages.push("containernetworking-plugins");
     }

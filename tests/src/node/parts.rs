@@ -61,7 +61,8 @@ pub(super) async fn start(room: &Room, folder: &Path, binaries: &Path, cluster: 
     let at = |name: &str| room.enter(Program::at(binaries.join(name)));
     let kubeconfig = format!("--kubeconfig={}", cluster.kubeconfig().display());
     let mut dns = at("coredns").arg("-conf").arg(names(folder, cluster)).start().quiet();
-    let kubelet = kubelet::arguments(room, folder, cluster).into_iter().fold(at("kubelet"), Program::arg).start().quiet();
+    let kubelet =
+        kubelet::arguments(room, folder, cluster).into_iter().fold(at("kubelet"), Program::arg).start().quiet();
     let scheduler = at("kube-scheduler")
         .args([&kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"])
         .arg(format!("--secure-port={}", free_port()))

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde_json::Value;
+use tollway_core::spend::Nano;
 use tollway_tests::node::Node;
 use tollway_tests::wait;
 
@@ -20,15 +21,18 @@ pub async fn request(node: &Node) {
     let said = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
     assert!(said.starts_with("Hello from"), "{answer}");
 
-    // 100 and 1000 dollars a million of the first target's tokens.
-    let tokens = |name: &str| answer["usage"][name].as_u64().expect("a count of tokens");
-    let cost = (tokens("prompt_tokens") * 100 + tokens("completion_tokens") * 1000) as f64 / 1e6;
     let shown = wait::until("the cost in the budget's status", async || {
         let table = node.run("kubectl -n demo get costbudget one-dollar");
         let mut cells = table.lines().nth(1)?.split_whitespace().skip(3).map(str::to_owned);
-        cells.next().filter(|spent| spent.parse().is_ok_and(|spent: f64| spent > 0.0)).map(|spent| (spent, table))
+        cells.next().filter(|spent| spent.parse().is_ok_and(|spent: Nano| spent > Nano(0))).map(|spent| (spent, table))
     })
     .await;
     println!("{}", shown.1);
-    assert_eq!(shown.0.parse::<f64>().ok(), Some(cost), "{}\n{answer}", shown.1);
+    assert_eq!(shown.0.parse::<Nano>().ok(), Some(Nano(cost(&answer))), "{}\n{answer}", shown.1);
+}
+
+/// What an answer of the example's first target costs in nano-dollars: 100 dollars a million tokens of input, 1000 of output.
+pub fn cost(answer: &Value) -> u64 {
+    let tokens = |name: &str| answer["usage"][name].as_u64().unwrap_or_else(|| panic!("no count of tokens: {answer}"));
+    tokens("prompt_tokens") * 100_000 + tokens("completion_tokens") * 1_000_000
 }

@@ -2,7 +2,6 @@
 
 use tollway_tests::node::Node;
 use tollway_tests::process::Process;
-use tollway_tests::wait;
 
 /// A client in a Pod, seen from here.
 pub struct Reader {
@@ -35,10 +34,4 @@ pub fn assert_whole(what: &str, log: &str) {
     assert_eq!(events.last(), Some(&"[DONE]"), "{what}:\n{log}");
     assert!(events.iter().any(|event| event.contains("\"finish_reason\":\"stop\"")), "{what}:\n{log}");
     assert!(!log.contains("\"error\""), "{what}:\n{log}");
-}
-
-/// One field of an object's status, once it is what is wanted.
-pub async fn status(node: &Node, what: &str, path: &str, wanted: &str) {
-    let line = format!("kubectl get {what} -o jsonpath='{{{path}}}'");
-    wait::until(&format!("{what} to have {path} {wanted}"), async || (node.run(&line) == wanted).then_some(())).await;
 }

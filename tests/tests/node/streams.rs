@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use serde_json::Value;
 use tollway_core::spend::Nano;
 use tollway_tests::cluster::NODE;
 use tollway_tests::node::Node;
@@ -9,8 +10,9 @@ use tollway_tests::process::workspace;
 use tollway_tests::sim::{Block, Point, Reply, Rule};
 use tollway_tests::wait;
 
+use super::first;
 use super::goods::{self, KEY};
-use super::reader::{Reader, assert_whole, status};
+use super::reader::{Reader, assert_whole};
 
 const RELEASE: &str = "helm upgrade tollway charts/tollway -n tollway-system";
 const ROLLED: &str = "kubectl -n tollway-system rollout status deployment/tollway-operator --timeout=90s
@@ -22,11 +24,15 @@ pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
     node.run(&format!("{RELEASE} -f {}\n{ROLLED}", goods::values("info").display()));
 
     // Eight events, then silence for as long as the test wants.
-    sim.script(Rule { fault: Rule::stall(Point::Events(3)).fault, ..Rule::reply(Reply::blocks(vec![Block::Tokens(32)])) });
+    sim.script(Rule {
+        fault: Rule::stall(Point::Events(3)).fault,
+        ..Rule::reply(Reply::blocks(vec![Block::Tokens(32)]))
+    });
     goods::reader(node);
     node.run("kubectl -n shop wait --for=condition=Ready pod/reader --timeout=60s");
     let mut sidecar = Reader::start(node, "kubectl -n shop logs -f reader -c app");
-    let direct = goods::curl("https://tollway-gateway.shop.svc/v1", "keyed", &format!("-k -H 'authorization: Bearer {KEY}'"));
+    let direct =
+        goods::curl("https://tollway-gateway.shop.svc/v1", "keyed", &format!("-k -H 'authorization: Bearer {KEY}'"));
     let mut gateway = Reader::start(node, &format!("kubectl -n demo exec client -- {direct}"));
     sidecar.has("data: ").await;
     gateway.has("data: ").await;
@@ -47,7 +53,8 @@ pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
         r#"kubectl -n shop exec reader -c app -- sh -c 'curl -sS $OPENAI_BASE_URL/chat/completions -H "content-type: application/json" -d "{\"model\":\"assistant\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}"'"#,
     );
     assert!(said.contains("Hello from"), "{said}");
-    let spent_before = spent(node);
+    let said: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
+    let simulated = first::cost(&said);
 
     let drain = format!("kubectl drain {NODE} --pod-selector=run=reader --force --delete-emptydir-data --timeout=120s");
     let begun = Instant::now();
@@ -63,19 +70,28 @@ pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
     drain.whole("kubectl drain").await;
     println!("a drain that waits for its stream, and the Pod gone: {:.1} s", begun.elapsed().as_secs_f64());
     node.run(&format!("kubectl uncordon {NODE}"));
-    money(node, sim.bill().nano, spent_before).await;
+    money(node, sim.bill().nano + simulated).await;
 }
 
-/// What was spent is what the upstream charged and the simulated target cost; nothing is held, nothing burned.
-async fn money(node: &Node, _bill: u64, _before: Nano) {
-    status(node, "-n shop costbudget/shop", ".status.reservedUsd", "0.00").await;
-    let burned = node.run("kubectl -n shop get costbudget shop -o jsonpath='{.status.burnedUsd}/{.status.estimatedUsd}'");
-    assert_eq!(burned, "0.00/0.00");
-    println!("{}", node.run("kubectl -n shop get costbudget,modelroute\nkubectl -n tollway-system get budgetledgers -o yaml"));
-    wait::until("every grant to be given back", async || None::<()>).await;
-}
-
-fn spent(node: &Node) -> Nano {
-    let text = node.run("kubectl -n shop get costbudget shop -o jsonpath='{.status.spentUsd}'");
-    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+/// What was spent is what the upstream charged and the simulated target cost, to the nano-dollar; nothing is held, nothing burned, no
+/// grant is open.
+async fn money(node: &Node, cost: u64) {
+    let field = |name: &str| node.run(&format!("kubectl -n shop get costbudget shop -o jsonpath='{{.status.{name}}}'"));
+    wait::until("the whole cost in the budget's status", async || {
+        (field("spentUsd").parse::<Nano>().ok()? == Nano(cost)).then_some(())
+    })
+    .await;
+    for name in ["reservedUsd", "burnedUsd", "estimatedUsd"] {
+        assert_eq!(field(name).parse::<Nano>().ok(), Some(Nano(0)), "{name}");
+    }
+    let open = "kubectl -n tollway-system get budgetledgers -l tollway.dev/budget=shop -o jsonpath='{.items[*].spec.summary.openGrants}'";
+    assert_eq!(node.run(open), "0", "grants that were not given back");
+    // Of the gateway's Pod that is no more, too.
+    wait::until("the requests of both streams in the routes' status", async || {
+        let requests =
+            "kubectl -n shop get modelroutes keyed plain -o jsonpath='{.items[*].status.targets[0].requests}'";
+        (node.run(requests) == "1 1").then_some(())
+    })
+    .await;
+    println!("{}", node.run("kubectl -n shop get costbudget,modelroute"));
 }
