@@ -39,7 +39,7 @@ pub fn obstacle() -> Option<String> {
         return Some("the kernel has no overlay file system".to_owned());
     }
     let hierarchies = super::room::hierarchies();
-    let probe = format!("tollway-probe-{}", std::process::id());
+    let probe = format!("tollway-probe-{}-{:08x}", std::process::id(), fastrand::u32(..));
     for hierarchy in &hierarchies {
         let folder = hierarchy.join(&probe);
         if let Err(error) = std::fs::create_dir(&folder) {

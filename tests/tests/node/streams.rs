@@ -38,10 +38,16 @@ pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
     gateway.has("data: ").await;
     sim.wait_until(|_, in_flight| in_flight == 2).await;
 
-    let begun = Instant::now();
-    node.run(&format!("{RELEASE} -f {}\n{ROLLED}", goods::values("debug").display()));
-    println!("an upgrade of operator and gateway under two live streams: {:.1} s", begun.elapsed().as_secs_f64());
-    assert_eq!(sim.in_flight(), 2, "the upgrade cut a stream");
+    for (what, change) in [
+        ("upgrade", format!("{RELEASE} -f {}", goods::values("debug").display())),
+        ("rollback", "helm rollback tollway -n tollway-system".to_owned()),
+    ] {
+        let begun = Instant::now();
+        node.run(&format!("{change}\n{ROLLED}"));
+        let took = begun.elapsed().as_secs_f64();
+        println!("{what} of operator and gateway under two live streams: {took:.1} s");
+        assert_eq!(sim.in_flight(), 2, "the {what} cut a stream");
+    }
     let ending = "kubectl -n shop get pods -l tollway.dev/gateway=tollway-gateway -o jsonpath='{.items[*].metadata.deletionTimestamp}'";
     assert!(!node.run(ending).is_empty(), "the former gateway waits for its stream");
 
