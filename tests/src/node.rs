@@ -73,6 +73,11 @@ impl Node {
         self.room.outside()
     }
 
+    /// Where this machine sees a file of the node.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.room.path(inside)
+    }
+
     /// A shell's line as a person at this cluster types it: kubectl and helm in the PATH, in the workspace's folder.
     pub fn shell(&self, line: &str) -> Program {
         let tools = self.folder.join("tools");

@@ -10,6 +10,7 @@ mod node {
     mod documents;
     mod first;
     mod goods;
+    mod identity;
     mod reader;
     mod room;
     mod streams;
@@ -36,6 +37,7 @@ mod node {
         let node = Node::start().await;
         println!("the node is ready after {:.1} s", begun.elapsed().as_secs_f64());
         first::request(&node).await;
+        identity::is_worth_nothing_elsewhere(&node);
         streams::outlive_an_upgrade_and_a_drain(&node).await;
         documents::run(&node, "docs/install.md", "## Uninstall");
         let left = node.run("kubectl get crd,clusterrole,mutatingwebhookconfiguration -o name");

@@ -92,6 +92,11 @@ impl Room {
         self.pid
     }
 
+    /// Where this machine sees a file of the room.
+    pub fn path(&self, inside: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{inside}", self.pid))
+    }
+
     /// The program, to be run in the room. Killing its process alone may leave it: the room ends it.
     pub fn enter(&self, program: Program) -> Program {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
@@ -202,6 +207,6 @@ fn sweep() {
 
 /// Waits until a file, a socket say, is there inside of the room.
 pub(super) async fn exists(room: &Room, path: &str) {
-    let path = PathBuf::from(format!("/proc/{}/root{path}", room.pid));
+    let path = room.path(path);
     wait::until(&format!("{}", path.display()), async || path.exists().then_some(())).await;
 }

@@ -21,6 +21,8 @@ pub async fn upstream(node: &Node) -> Sim {
 /// Everything but the Pod, applied.
 pub fn deliver(node: &Node, sim: &Sim) {
     node.cluster.kubectl(["create", "namespace", "shop"]);
+    // From here on the API server lets in only Pods that are locked down: the operator's, the gateway's and those with our proxy.
+    node.run("kubectl label namespace shop tollway-system pod-security.kubernetes.io/enforce=restricted");
     let route = |name: &str, more: &str| {
         format!(
             "---
@@ -102,7 +104,11 @@ pub fn reader(node: &Node) {
         "spec": {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 120,
-            "containers": [{"name": "app", "image": image_of_client(), "command": ["sh", "-c", script]}],
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "app", "image": image_of_client(), "command": ["sh", "-c", script],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
         },
     });
     node.cluster.apply_text("shop", &pod.to_string());

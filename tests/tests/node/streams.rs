@@ -21,7 +21,9 @@ kubectl -n shop rollout status deployment/tollway-gateway --timeout=90s";
 pub async fn outlive_an_upgrade_and_a_drain(node: &Node) {
     let sim = goods::upstream(node).await;
     goods::deliver(node, &sim);
+    let begun = Instant::now();
     node.run(&format!("{RELEASE} -f {}\n{ROLLED}", goods::values("info").display()));
+    println!("a gateway added: {:.1} s", begun.elapsed().as_secs_f64());
 
     // Eight events, then silence for as long as the test wants.
     sim.script(Rule {
