@@ -14,7 +14,7 @@
 //! ```
 //!
 //! # Why namespaces of its own
-//! Everything runs in one network, mount and process namespace ([`room`]): when its first process ends, so does every other one, and
+//! Everything runs in one network, mount and process namespace ([`Room`]): when its first process ends, so does every other one, and
 //! with the last of them go all mounts, addresses and packet rules, however the test ended.
 
 mod images;
