@@ -32,6 +32,8 @@ test: ## everything that must pass: lint, docs, drift, unit tests, tests against
 	@tests/cluster/build.sh >/dev/null
 	$(call step,Helm (about 6 minutes the first time and nothing later))
 	@tests/helm/build.sh >/dev/null
+	$(call step,Kubernetes node (about 6 minutes the first time and nothing later))
+	@tests/node/build.sh >/dev/null
 	$(call step,Python clients (about 1 minute the first time and nothing later))
 	@tests/python/setup.sh >/dev/null
 	@$(MAKE) lint
@@ -99,9 +101,11 @@ prove: ## the ledger's invariants: bounded worlds searched step by step, every s
 optimised := --config profile.dev.package.tollway-core.opt-level=3 --config profile.dev.package.stateright.opt-level=3
 
 .PHONY: e2e
-e2e: build ## only the tests that cross crates: real API server and simulators and vendors' clients
+e2e: build ## only the tests that cross crates: real API server and whole node and simulators and vendors' clients
+	@tests/packages.sh test
 	@tests/cluster/build.sh >/dev/null
 	@tests/helm/build.sh >/dev/null
+	@tests/node/build.sh >/dev/null
 	@tests/python/setup.sh >/dev/null
 	cargo test --locked -p tollway-tests
 

@@ -11,6 +11,16 @@ needs flock util-linux
 needs git git
 [[ "${1:-}" == test ]] && needs redis-server redis-server
 [[ "${1:-}" == test ]] && needs prometheus prometheus
+# A whole node runs in the tests as root only.
+if [[ "${1:-}" == test && $(id -u) -eq 0 ]]; then
+  PATH=$PATH:/usr/sbin:/sbin
+  needs containerd containerd
+  needs runc runc
+  needs iptables iptables
+  needs ip iproute2
+  needs busybox busybox-static
+  [[ -x /usr/lib/cni/ptp ]] || wanted+=(containernetworking-plugins)
+fi
 "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
 [[ "${1:-test}" == bench ]] && PATH=$PATH:/usr/sbin needs nginx nginx-light
 

@@ -181,7 +181,7 @@ fn follow_operator(parts: &Parts, addresses: Addresses) -> JoinHandle<()> {
     }
     let leader = watch::Sender::new(None);
     let (metrics, incarnation, live) = (Arc::clone(&parts.metrics), parts.incarnation.clone(), Arc::clone(&parts.live));
-    tokio::spawn(observe::run(metrics, incarnation.clone(), leader.subscribe()));
+    let observing = observe::run(metrics, incarnation.clone(), leader.subscribe(), parts.stop.subscribe());
     let ledger =
         remote::run(parts.ledger.clone(), live, incarnation.clone(), leader.subscribe(), parts.stop.subscribe());
     let channel = ControlChannel {
@@ -194,7 +194,9 @@ fn follow_operator(parts: &Parts, addresses: Addresses) -> JoinHandle<()> {
         secrets: Arc::new(Secrets::default()),
     };
     tokio::spawn(channel.run());
-    tokio::spawn(ledger)
+    tokio::spawn(async move {
+        tokio::join!(ledger, observing);
+    })
 }
 
 /// Opens the books, puts the folder in force, and follows it from then on.

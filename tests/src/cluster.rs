@@ -14,7 +14,7 @@
 //! ```
 //!
 //! There is no kubelet, no scheduler and no controller-manager: a Pod is an object and stays Pending, a deleted namespace stays
-//! Terminating. Everything ends with the test process.
+//! Terminating ([`crate::node`] has them all). Everything ends with the test process.
 
 mod binaries;
 mod certificates;
@@ -22,9 +22,10 @@ mod kubectl;
 mod objects;
 mod webhook;
 
+pub use certificates::NODE;
 pub use objects::{AUDIENCE, ProxyPod};
 
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -49,11 +50,14 @@ pub struct Options {
     pub crds: bool,
     /// kube-controller-manager runs too: for garbage collection and the end of namespaces.
     pub controller_manager: bool,
+    /// Where etcd and the API server listen. Off loopback, they are part of a node: the API server has its own Endpoints and takes
+    /// privileged Pods.
+    pub address: IpAddr,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fsync: false, crds: true, controller_manager: false }
+        Options { fsync: false, crds: true, controller_manager: false, address: Ipv4Addr::LOCALHOST.into() }
     }
 }
 
@@ -82,13 +86,20 @@ impl Cluster {
 
     /// As `start`, with options.
     pub async fn start_with(options: Options) -> Cluster {
+        Cluster::start_in(options, |program| program).await
+    }
+
+    /// As `start_with`, every program changed before it starts: put into a network of its own.
+    pub async fn start_in(options: Options, place: impl Fn(Program) -> Program) -> Cluster {
         let binaries = binaries::find();
         let folder = scratch::folder("cluster");
-        let certificates = Certificates::make(&folder.join("pki"));
+        let certificates = Certificates::make(&folder.join("pki"), options.address);
         let (etcd_port, port) = (free_port(), free_port());
-        let etcd = start_etcd(&binaries, &folder, etcd_port, options.fsync).await;
-        let api_server = api_server(&binaries, &certificates, etcd_port, port).start();
-        let url = format!("https://127.0.0.1:{port}");
+        let store = SocketAddr::new(options.address, etcd_port);
+        let etcd = start_etcd(&binaries, &folder, store, options.fsync, &place).await;
+        let address = SocketAddr::new(options.address, port);
+        let api_server = place(api_server(&binaries, &certificates, store, address)).start();
+        let url = format!("https://{address}");
         let mut cluster = Cluster {
             folder,
             binaries,
@@ -104,7 +115,7 @@ impl Cluster {
             cluster.establish(tollway_crds::all()).await;
         }
         if options.controller_manager {
-            cluster._controller_manager = Some(cluster.start_controller_manager());
+            cluster._controller_manager = Some(place(cluster.controller_manager()).start().quiet());
         }
         cluster
     }
@@ -185,7 +196,12 @@ impl Cluster {
         .await;
     }
 
-    fn start_controller_manager(&self) -> Process {
+    /// The kubeconfig of the kubelet of the one node.
+    pub(crate) fn kubeconfig_of_node(&self) -> String {
+        self.certificates.kubeconfig_of_node(&self.url)
+    }
+
+    fn controller_manager(&self) -> Program {
         let kubeconfig = self.kubeconfig();
         let program = self.binaries.join("kube-controller-manager");
         assert!(
@@ -200,8 +216,6 @@ impl Cluster {
             .arg(format!("--root-ca-file={}", self.certificates.ca.display()))
             .args(["--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=false"])
             .arg(format!("--secure-port={}", free_port()))
-            .start()
-            .quiet()
     }
 }
 
@@ -212,8 +226,14 @@ pub async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config.expect("a kubeconfig that is complete")).expect("a client for it")
 }
 
-async fn start_etcd(binaries: &Path, folder: &Path, port: u16, fsync: bool) -> Process {
-    let url = format!("http://127.0.0.1:{port}");
+async fn start_etcd(
+    binaries: &Path,
+    folder: &Path,
+    address: SocketAddr,
+    fsync: bool,
+    place: impl Fn(Program) -> Program,
+) -> Process {
+    let url = format!("http://{address}");
     let peer = format!("http://127.0.0.1:{}", free_port());
     let mut program = Program::at(binaries.join("etcd"))
         .arg(format!("--data-dir={}", folder.join("etcd").display()))
@@ -225,20 +245,30 @@ async fn start_etcd(binaries: &Path, folder: &Path, port: u16, fsync: bool) -> P
     if !fsync {
         program = program.arg("--unsafe-no-fsync");
     }
-    let mut etcd = program.start().quiet();
+    let mut etcd = place(program).start().quiet();
     wait::until("etcd to listen", async || {
         assert!(etcd.is_running(), "etcd ended:\n{}", etcd.log_tail(30));
-        TcpStream::connect(("127.0.0.1", port)).ok()
+        TcpStream::connect(address).ok()
     })
     .await;
     etcd
 }
 
-fn api_server(binaries: &Path, certificates: &Certificates, etcd_port: u16, port: u16) -> Program {
-    Program::at(binaries.join("kube-apiserver"))
-        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
-        .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+fn api_server(binaries: &Path, certificates: &Certificates, store: SocketAddr, address: SocketAddr) -> Program {
+    let program = if address.ip().is_loopback() {
+        Program::at(binaries.join("kube-apiserver")).arg("--endpoint-reconciler-type=none")
+    } else {
+        // Logs and exec go from here to the kubelet.
+        Program::at(binaries.join("kube-apiserver"))
+            .arg(format!("--kubelet-client-certificate={}", certificates.admin.display()))
+            .arg(format!("--kubelet-client-key={}", certificates.admin_key.display()))
+            .args(["--kubelet-preferred-address-types=InternalIP", "--allow-privileged=true"])
+    };
+    let ip = address.ip();
+    program
+        .arg(format!("--etcd-servers=http://{store}"))
+        .arg(format!("--secure-port={}", address.port()))
+        .args([format!("--bind-address={ip}"), format!("--advertise-address={ip}")])
         .args(["--authorization-mode=Node,RBAC", "--service-cluster-ip-range=10.96.0.0/16"])
         .arg(format!("--tls-cert-file={}", certificates.server.display()))
         .arg(format!("--tls-private-key-file={}", certificates.server_key.display()))

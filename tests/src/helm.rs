@@ -14,17 +14,22 @@ const BUILD: &str = "tests/helm/build.sh";
 /// Values with everything switched on, from the workspace's root.
 pub const FULL: &str = "charts/tollway/ci/full-values.yaml";
 
-/// Helm with folders of its own. Fails with the command that builds it.
-fn helm() -> Program {
+/// Where Helm is. Fails with the command that builds it.
+pub fn path() -> PathBuf {
     let script = workspace().join(BUILD);
     let output = Command::new(&script).arg("--where").output().unwrap_or_else(|e| panic!("{}: {e}", script.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     assert!(path.is_file(), "{} does not exist: run {BUILD} (about 6 minutes, once)", path.display());
+    path
+}
+
+/// Helm with folders of its own.
+fn helm() -> Program {
     let home = scratch::folder("helm");
     ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"]
         .iter()
-        .fold(Program::at(path), |program, name| program.env(name, &home))
+        .fold(Program::at(path()), |program, name| program.env(name, &home))
 }
 
 /// `helm <command> tollway <chart>` in `tollway-system` with these values, against nothing.

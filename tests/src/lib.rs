@@ -9,6 +9,7 @@ pub mod helm;
 pub mod http;
 pub mod manifests;
 pub mod moto;
+pub mod node;
 pub mod process;
 pub mod prometheus;
 pub mod python;

@@ -53,12 +53,13 @@ pub struct Program {
     args: Vec<OsString>,
     envs: Vec<(OsString, OsString)>,
     folder: PathBuf,
+    through: Vec<OsString>,
 }
 
 impl Program {
     /// Any program; `args` and `env` add to it. It runs in the workspace's folder, so `examples/quickstart` is a valid argument.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Program { path: path.into(), args: Vec::new(), envs: Vec::new(), folder: workspace() }
+        Program { path: path.into(), args: Vec::new(), envs: Vec::new(), folder: workspace(), through: Vec::new() }
     }
 
     /// `tollway-proxy` as cargo built it.
@@ -96,13 +97,21 @@ impl Program {
         self
     }
 
+    /// Started by another program, whose last arguments it becomes: `nsenter --target 1 --net`.
+    pub fn through<A: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
+        self.through = command.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        self
+    }
+
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut line = self.through.iter().map(OsString::as_os_str).chain([self.path.as_os_str()]);
+        let mut command = Command::new(line.next().unwrap_or(self.path.as_os_str()));
         command
+            .args(line)
             .args(&self.args)
             .envs(self.envs.iter().map(|(k, v)| (k, v)))
             .current_dir(&self.folder)

@@ -1,4 +1,4 @@
-//! In: the process ids and folders that a test run makes. Out: none of them is left when the test process is gone, however it ended.
+//! In: the process ids, folders and control groups that a test run makes. Out: none of them is left when the test process is gone, however it ended.
 //!
 //! # Why
 //! `Drop` does not run for statics (the shared cluster is one), nor after kill -9 or a time-out of the runner. So one small shell stands
@@ -13,13 +13,24 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 const SWEEPER: &str = r#"
 pids=
+groups=
 while read -r verb pid; do
   case $verb in
+    group) groups="$groups $pid" ;;
     started) pids="$pids $pid" ;;
     ended) left=; for p in $pids; do [ "$p" = "$pid" ] || left="$left $p"; done; pids=$left ;;
   esac
 done
 for p in $pids; do kill -9 "$p" 2>/dev/null; done
+for g in $groups; do
+  tries=0
+  # What was killed above leaves its groups a moment later.
+  while find /sys/fs/cgroup -mindepth 1 -maxdepth 2 -name "$g" 2>/dev/null | grep -q . && [ $tries -lt 100 ]; do
+    find /sys/fs/cgroup -depth -type d -path "*/$g*" -exec rmdir {} \; 2>/dev/null
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+done
 [ -n "$TOLLWAY_KEEP" ] || rm -rf -- "$1"
 "#;
 
@@ -66,7 +77,12 @@ pub(crate) fn ended(pid: u32) {
     tell("ended", pid);
 }
 
-fn tell(verb: &str, pid: u32) {
+/// The control group of this name, in whatever hierarchies, goes when this test process ends, with all below it.
+pub(crate) fn group(name: &str) {
+    tell("group", name);
+}
+
+fn tell(verb: &str, what: impl std::fmt::Display) {
     let mut pipe = SCRATCH.sweeper.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(pipe, "{verb} {pid}").expect("the shell that cleans up after the tests is running");
+    writeln!(pipe, "{verb} {what}").expect("the shell that cleans up after the tests is running");
 }

@@ -132,6 +132,11 @@ impl Sim {
         self.wait_until(|_, in_flight| in_flight == 0).await;
     }
 
+    /// Ends every endless silence inside a stream that lasts now ([`Fault::Stall`] without a span).
+    pub fn release(&self) {
+        self.state.releases.send_modify(|releases| *releases += 1);
+    }
+
     /// Closes the port: connects are refused, idle connections closed, requests in flight finished. Returns when it is so.
     pub async fn refuse(&self) {
         self.state.set_gate(Gate::Refusing);

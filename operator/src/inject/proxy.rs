@@ -14,6 +14,8 @@ const IDENTITY: (&str, &str) = ("tollway-identity", "/var/run/secrets/tollway.de
 /// The last good table, in memory: it survives the container and not the Pod.
 const STATE: (&str, &str) = ("tollway-state", "/var/lib/tollway");
 const AWS: (&str, &str) = ("tollway-aws", "/var/run/secrets/tollway.dev-aws");
+/// By default a cluster's autoscaler keeps a node for a Pod with a volume that goes with the Pod. This names those that it need not mind.
+const EVICTABLE: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 /// An empty folder where the API server would mount the application's token: the proxy has no rights there and needs none.
 const NO_TOKEN: (&str, &str) = ("tollway-no-token", "/var/run/secrets/kubernetes.io/serviceaccount");
 
@@ -50,6 +52,14 @@ pub fn add(pod: &mut Value, ask: &Ask, setting: &Setting) -> Ports {
     if let Some(ca) = &setting.ca {
         annotations[OPERATOR_CA] = ca.as_str().into();
     }
+    let said = annotations[EVICTABLE].as_str().unwrap_or_default().to_owned();
+    let mut evictable: Vec<&str> = said.split(',').filter(|name| !name.is_empty()).collect();
+    for (name, _) in [STATE, NO_TOKEN] {
+        if !evictable.contains(&name) {
+            evictable.push(name);
+        }
+    }
+    annotations[EVICTABLE] = evictable.join(",").into();
     ports
 }
 

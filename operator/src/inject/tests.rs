@@ -351,6 +351,21 @@ prop_compose! {
     }
 }
 
+#[test]
+fn a_node_is_not_kept_for_the_volumes_of_the_proxy() {
+    const NAME: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+    assert_eq!(injected(&pod(&[]))["metadata"]["annotations"][NAME], "tollway-state,tollway-no-token");
+    let mut own = pod(&[]);
+    own["metadata"]["annotations"][NAME] = json!("scratch,tollway-state");
+    let made = injected(&own);
+    assert_eq!(made["metadata"]["annotations"][NAME], "scratch,tollway-state,tollway-no-token");
+    // Every volume that goes with the Pod is among them.
+    for volume in made["spec"]["volumes"].as_array().unwrap().iter().filter(|volume| volume["emptyDir"].is_object()) {
+        let name = volume["name"].as_str().unwrap();
+        assert!(made["metadata"]["annotations"][NAME].as_str().unwrap().split(',').any(|said| said == name), "{name}");
+    }
+}
+
 proptest! {
     #[test]
     fn asking_twice_gives_what_asking_once_gives_and_nothing_of_the_pods_is_lost(

@@ -53,7 +53,8 @@ impl Proxy {
             leader.subscribe(),
             stop.subscribe(),
         ));
-        let observing = tokio::spawn(observe::run(Arc::clone(&metrics), name.clone(), leader.subscribe()));
+        let observing =
+            tokio::spawn(observe::run(Arc::clone(&metrics), name.clone(), leader.subscribe(), stop.subscribe()));
         let receiver = health.subscribe();
         let channel = ControlChannel {
             addresses,

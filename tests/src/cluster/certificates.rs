@@ -1,10 +1,14 @@
 //! In: a folder. Out: the certificates and keys of one control plane in it, and the administrator's kubeconfig.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+
+/// What the one node is called, where there is one.
+pub const NODE: &str = "node-0";
 
 /// Paths of PEM files.
 #[derive(Debug)]
@@ -14,13 +18,15 @@ pub struct Certificates {
     pub server_key: PathBuf,
     pub signing_key: PathBuf,
     pub signing_public: PathBuf,
-    admin: PathBuf,
-    admin_key: PathBuf,
+    pub admin: PathBuf,
+    pub admin_key: PathBuf,
+    node: PathBuf,
+    node_key: PathBuf,
 }
 
 impl Certificates {
-    /// Makes all of them.
-    pub fn make(folder: &Path) -> Self {
+    /// Makes all of them, for an API server at `address`.
+    pub fn make(folder: &Path, address: IpAddr) -> Self {
         std::fs::create_dir_all(folder).expect("a folder for certificates");
         let write = |name: &str, text: String| {
             let path = folder.join(name);
@@ -28,11 +34,20 @@ impl Certificates {
             path
         };
         let issuer = authority();
-        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(String::from).to_vec();
+        // The last is what Pods of a node have for it.
+        let names =
+            [&address.to_string(), "localhost", "kubernetes.default.svc", "10.96.0.1"].map(String::from).to_vec();
         let (server, server_key) =
             signed(&issuer.1, names, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth);
         let group = Some("system:masters");
         let (admin, admin_key) = signed(&issuer.1, Vec::new(), "admin", group, ExtendedKeyUsagePurpose::ClientAuth);
+        let (node, node_key) = signed(
+            &issuer.1,
+            Vec::new(),
+            &format!("system:node:{NODE}"),
+            Some("system:nodes"),
+            ExtendedKeyUsagePurpose::ClientAuth,
+        );
         let signing = KeyPair::generate().expect("a key for service-account tokens");
         Certificates {
             ca: write("ca.pem", issuer.0),
@@ -42,6 +57,8 @@ impl Certificates {
             signing_public: write("service-accounts.pub", signing.public_key_pem()),
             admin: write("admin.pem", admin),
             admin_key: write("admin.key", admin_key),
+            node: write("node.pem", node),
+            node_key: write("node.key", node_key),
         }
     }
 
@@ -49,6 +66,11 @@ impl Certificates {
     pub fn kubeconfig(&self, url: &str) -> String {
         let user = serde_json::json!({"client-certificate": self.admin, "client-key": self.admin_key});
         kubeconfig(url, &self.ca, &user)
+    }
+
+    /// The kubeconfig of the kubelet of [`NODE`].
+    pub fn kubeconfig_of_node(&self, url: &str) -> String {
+        kubeconfig(url, &self.ca, &serde_json::json!({"client-certificate": self.node, "client-key": self.node_key}))
     }
 
     /// A kubeconfig that authenticates by a bearer token.

@@ -83,7 +83,7 @@ pub enum Fault {
     Stall {
         /// Where.
         at: Point,
-        /// How long; absent: until the client leaves.
+        /// How long; absent: until the client leaves, and inside a stream until `Sim::release` at the latest.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ms: Option<u64>,
     },

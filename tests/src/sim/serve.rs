@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The connection is to be cut here.
@@ -97,7 +98,8 @@ pub(super) async fn send(
             }
             _ => {}
         }
-        let mut response = Response::new(streamed(flight, answer.events, pace, fault, answer.error_event));
+        let releases = state.releases.subscribe();
+        let mut response = Response::new(streamed(flight, answer.events, pace, fault, answer.error_event, releases));
         decorate(&mut response, answer.content_type, answer.headers);
         return Ok(response);
     }
@@ -199,6 +201,7 @@ struct Run {
     fault: Option<Fault>,
     fault_at: usize,
     error_event: Option<Bytes>,
+    releases: watch::Receiver<u64>,
     then: Then,
 }
 
@@ -215,6 +218,7 @@ fn streamed(
     pace: Pace,
     fault: Option<Fault>,
     error_event: Option<Bytes>,
+    releases: watch::Receiver<u64>,
 ) -> Body {
     flight.note(|seen| seen.status = 200);
     let fault_at = match fault {
@@ -240,6 +244,7 @@ fn streamed(
         fault,
         fault_at,
         error_event,
+        releases,
         then: Then::GoOn,
     };
     let frames = stream::unfold(run, |mut run| async move {
@@ -287,6 +292,12 @@ impl Run {
     /// What the fault puts in place of the next event; nothing when it was only a pause.
     async fn strike(&mut self, fault: Fault) -> Option<Result<Bytes, Cut>> {
         match fault {
+            Fault::Stall { ms: None, .. } => {
+                if self.releases.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+                None
+            }
             Fault::Stall { ms, .. } => {
                 stall(ms).await;
                 None

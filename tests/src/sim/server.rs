@@ -34,6 +34,8 @@ pub(super) struct State {
     script: Mutex<Script>,
     gate: watch::Sender<Gate>,
     listening: watch::Sender<bool>,
+    /// Counts the calls of `Sim::release`.
+    pub releases: watch::Sender<u64>,
 }
 
 /// Larger than anything the services take.
@@ -47,6 +49,7 @@ impl State {
             script: Mutex::default(),
             gate: watch::Sender::new(Gate::Open),
             listening: watch::Sender::new(false),
+            releases: watch::Sender::new(0),
         })
     }
 

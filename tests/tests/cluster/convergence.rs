@@ -141,3 +141,26 @@ async fn a_proxy_sees_its_own_namespace_and_nothing_else() {
     assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].as_str()), (404, Some("model_not_found")));
     assert!(!proxy.table().await.to_string().contains("other"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_serves_last_is_counted() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("farewell").await;
+    let operator = Operator::start(cluster, &namespace).await;
+    cluster.apply(&namespace, "examples/quickstart");
+    let mut proxy = operator.new_proxy(cluster, &namespace, "proxy-0").await;
+    cluster.kubectl(WAIT.iter().copied().chain(["modelroute", "--all", "-n", &namespace]));
+    let served = 3;
+    for _ in 0..served {
+        proxy.chat("assistant", "goodbye").await.ok();
+    }
+    proxy.process.terminate();
+    proxy.process.exited().await;
+    wait::until("every request in the route's status", async || {
+        let path = "jsonpath={.status.targets[*].requests} {.status.targets[*].errors}";
+        let seen = cluster.kubectl(["get", "modelroute", "assistant", "-n", &namespace, "-o", path]);
+        // The third request fails at the first target and is answered by the second.
+        (seen == "3 1 1 0").then_some(())
+    })
+    .await;
+}

@@ -1,6 +1,8 @@
 //! Two operators: one leads; when it is killed the other takes over, and proxies that know both find it.
 
+use serde_json::json;
 use tollway_tests::cluster::Cluster;
+use tollway_tests::http;
 use tollway_tests::manifests::split_route;
 use tollway_tests::process::Operator;
 use tollway_tests::wait;
@@ -52,4 +54,28 @@ async fn an_operator_whose_namespace_is_missing_makes_it() {
     operator.ready().await;
     operator.fetch_ca(cluster).await;
     assert!(cluster.kubectl(["get", "namespace", &namespace]).contains(&namespace));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_leads_as_soon_as_the_leader_gives_the_lease_back() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("handover").await;
+    // A leader whose lease would last for an hour.
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "tollway-operator"},
+        "spec": {
+            "holderIdentity": "another", "leaseDurationSeconds": 3600, "leaseTransitions": 1,
+            "acquireTime": "2100-01-01T00:00:00.000000Z", "renewTime": "2100-01-01T00:00:00.000000Z",
+        },
+    });
+    cluster.apply_text(&namespace, &lease.to_string());
+    let mut operator = Operator::replica(cluster, &namespace, |program| program);
+    operator.ready().await;
+    let page = http::get(&format!("{}/readyz", operator.admin)).await.ok().text();
+    assert!(!page.contains("leading"), "{page}");
+
+    let released =
+        r#"{"spec": {"holderIdentity": null, "leaseDurationSeconds": null, "acquireTime": null, "renewTime": null}}"#;
+    cluster.kubectl(["patch", "lease", "tollway-operator", "-n", &namespace, "--type=merge", "-p", released]);
+    operator.leading().await;
 }
