@@ -36,12 +36,14 @@ pub use topics::Message;
 use crate::dirty::Dirty;
 use crate::index::Kind;
 use crate::ledger::{Key, View};
+use crate::observe::Queue;
 use budgets::AwsBudgets;
 use claim::OnResources;
 use clients::Clients;
 use kube::Client;
 use measures::CloudWatch;
 use scaling::Desk;
+use scaling::queues::Queues;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -224,6 +226,15 @@ impl Aws {
         V: Fn() -> Vec<(Key, View)> + Send,
     {
         export::export(CloudWatch::new(self.clients.clone()), namespace, MEASURED_EVERY, views)
+    }
+
+    /// Tells CloudWatch what waits at the endpoints that scale by it, until it is dropped.
+    pub fn measure_queues<Q>(&self, queue: Q) -> impl Future<Output = ()> + Send + use<Q>
+    where
+        Q: Fn(&Key) -> Queue + Send,
+    {
+        let scaling = self.scaling.clone();
+        Queues::new(self.clients.clone()).tell(move || scaling.depths(&queue))
     }
 
     /// Ends every task of the term.

@@ -6,10 +6,14 @@
 //! connects again: the numbers count since it leads and for what runs.
 
 use std::collections::{BTreeMap, VecDeque};
-use tollway_core::control::{Observation, TargetObservation};
+use std::time::{Duration, Instant};
+use tollway_core::control::{EndpointObservation, Observation, TargetObservation};
 use tollway_core::spend::Nano;
 use tollway_core::status::{Circuit, TargetSeen};
 
+/// How often the pace of embedding endpoints is taken, and over how many of these steps: a minute.
+const SAMPLED_EVERY: Duration = Duration::from_secs(15);
+const SAMPLES: usize = 5;
 /// Incarnations that left and are still told apart; older ones are summed.
 const REMEMBERED: usize = 512;
 
@@ -19,12 +23,33 @@ pub struct Observed {
     proxies: BTreeMap<String, Seen>,
     left: VecDeque<String>,
     base: BTreeMap<Target, TargetSeen>,
+    given: BTreeMap<String, Given>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     streams: usize,
     targets: BTreeMap<Target, TargetSeen>,
+    endpoints: BTreeMap<String, EndpointObservation>,
+}
+
+/// What waits at an embedding endpoint, over all proxies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Texts that wait for a batch.
+    pub waiting: u64,
+    /// Batches under way.
+    pub batches: u64,
+}
+
+/// Texts that proxies gave vectors for while this replica led, and the pace of the last minute.
+#[derive(Debug, Default)]
+struct Given {
+    texts: u64,
+    /// What they were at some moments of the last minute, the oldest first.
+    then: VecDeque<(Instant, u64)>,
+    /// Tenths of a text a second.
+    pace: Option<u64>,
 }
 
 /// Route and target name.
@@ -69,6 +94,9 @@ impl Observed {
         for tally in seen.targets.values_mut() {
             tally.circuit = Circuit::Closed;
         }
+        for endpoint in seen.endpoints.values_mut() {
+            (endpoint.waiting, endpoint.batches) = (0, 0);
+        }
         self.left.push_back(incarnation.to_owned());
         while self.left.len() > REMEMBERED {
             let oldest = self.left.pop_front().and_then(|oldest| self.proxies.remove(&oldest));
@@ -90,7 +118,49 @@ impl Observed {
             news |= *held != tally;
             *held = tally;
         }
+        for endpoint in observation.endpoints {
+            let given = self.given.entry(endpoint.endpoint.clone()).or_default();
+            // What a proxy did before it was heard first is no pace.
+            if let Some(held) = seen.endpoints.insert(endpoint.endpoint.clone(), endpoint.clone()) {
+                given.texts = given.texts.saturating_add(endpoint.texts.saturating_sub(held.texts));
+            }
+        }
         news
+    }
+
+    /// Notes how far the embedding endpoints are; true when the pace of one is another than before.
+    pub fn sample(&mut self, now: Instant) -> bool {
+        let mut news = false;
+        for given in self.given.values_mut() {
+            if given.then.back().is_some_and(|(at, _)| now.duration_since(*at) < SAMPLED_EVERY) {
+                continue;
+            }
+            given.then.push_back((now, given.texts));
+            while given.then.len() > SAMPLES {
+                given.then.pop_front();
+            }
+            let Some((since, then)) = given.then.front().filter(|(at, _)| *at < now) else { continue };
+            let tenths = (given.texts - then) as f64 * 10.0 / now.duration_since(*since).as_secs_f64();
+            let pace = Some(tenths.round() as u64);
+            news |= given.pace != pace;
+            given.pace = pace;
+        }
+        news
+    }
+
+    /// Texts a second of an embedding endpoint over the last minute, decimal text.
+    pub fn pace(&self, endpoint: &str) -> Option<String> {
+        let tenths = self.given.get(endpoint)?.pace?;
+        Some(format!("{}.{}", tenths / 10, tenths % 10))
+    }
+
+    /// What waits at an embedding endpoint now.
+    pub fn queue(&self, endpoint: &str) -> Queue {
+        let of = self.proxies.values().filter_map(|seen| seen.endpoints.get(endpoint));
+        of.fold(Queue::default(), |sum, seen| Queue {
+            waiting: sum.waiting.saturating_add(seen.waiting),
+            batches: sum.batches.saturating_add(seen.batches),
+        })
     }
 
     /// The sums for one route's targets, by target name.
@@ -118,7 +188,7 @@ mod tests {
             latency_buckets: vec![requests, 0],
             ..TargetObservation::default()
         };
-        Observation { incarnation: incarnation.into(), targets: vec![target] }
+        Observation { incarnation: incarnation.into(), targets: vec![target], endpoints: vec![] }
     }
 
     #[test]
@@ -133,6 +203,37 @@ mod tests {
         let tally = &observed.route("r")["t"];
         assert_eq!((tally.requests, tally.cost.0, tally.circuit), (5, 50, Circuit::Open));
         assert_eq!(tally.latency_buckets, [5, 0]);
+    }
+
+    #[test]
+    fn what_waits_is_summed_and_the_pace_is_that_of_the_last_minute() {
+        let mut observed = Observed::default();
+        let says = |observed: &mut Observed, incarnation: &str, texts: u64, waiting: u64| {
+            let endpoint = EndpointObservation { endpoint: "e".into(), texts, waiting, batches: 1 };
+            let (incarnation, endpoints) = (incarnation.to_owned(), vec![endpoint]);
+            observed.observe(Observation { incarnation, targets: vec![], endpoints });
+        };
+        for name in ["a", "b"] {
+            observed.joined(name);
+        }
+        let begin = Instant::now();
+        says(&mut observed, "a", 1_000_000, 3);
+        says(&mut observed, "b", 0, 4);
+        assert_eq!(observed.queue("e"), Queue { waiting: 7, batches: 2 });
+        assert!(!observed.sample(begin), "nothing is known of the pace yet");
+        assert_eq!(observed.pace("e"), None);
+        says(&mut observed, "a", 1_000_120, 0);
+        says(&mut observed, "b", 30, 0);
+        assert!(!observed.sample(begin + SAMPLED_EVERY / 2));
+        assert!(observed.sample(begin + SAMPLED_EVERY));
+        assert_eq!(observed.pace("e").as_deref(), Some("10.0"));
+        for step in 2..=6 {
+            observed.sample(begin + SAMPLED_EVERY * step);
+        }
+        assert_eq!(observed.pace("e").as_deref(), Some("0.0"));
+        says(&mut observed, "a", 1_000_120, 9);
+        observed.left("a");
+        assert_eq!(observed.queue("e"), Queue { waiting: 0, batches: 1 }, "who is gone has nothing waiting");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::events::Notes;
 use crate::index::{Kind, api_resource};
 use crate::ledger::Books;
 use crate::metrics::Metrics;
-use crate::observe::Observed;
+use crate::observe::{Observed, Queue};
 use crate::prices::Prices;
 use crate::publish::Hub;
 use crate::reconcile::{self, update_status::Writer};
@@ -16,7 +16,7 @@ use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tollway_core::control::Observation;
@@ -109,6 +109,8 @@ impl Term {
             let books = self.books.clone();
             tasks.spawn(self.aws.export(namespace, move || books.views()));
         }
+        let term = self.clone();
+        tasks.spawn(self.aws.measure_queues(move |key| term.observed.queue(&key.namespace, &key.name)));
         // The tasks end with this function, whatever ends it.
         let _ends = Ends(self.books.clone(), self.aws.clone());
         reconcile::run(self.clone(), events).await;
@@ -198,11 +200,28 @@ impl Observations {
         self.spaces().get(namespace).map(|observed| observed.route(route)).unwrap_or_default()
     }
 
+    /// Texts a second of an embedding endpoint.
+    pub fn pace(&self, namespace: &str, endpoint: &str) -> Option<String> {
+        self.spaces().get(namespace).and_then(|observed| observed.pace(endpoint))
+    }
+
+    /// What waits at an embedding endpoint.
+    pub fn queue(&self, namespace: &str, endpoint: &str) -> Queue {
+        self.spaces().get(namespace).map(|observed| observed.queue(endpoint)).unwrap_or_default()
+    }
+
     fn news(&self, namespace: &str) {
         self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(namespace.to_owned());
     }
 
     fn flush(&self) {
+        let now = Instant::now();
+        let paced: Vec<String> = self
+            .spaces()
+            .iter_mut()
+            .filter_map(|(name, observed)| observed.sample(now).then(|| name.clone()))
+            .collect();
+        paced.iter().for_each(|namespace| self.news(namespace));
         for namespace in std::mem::take(&mut *self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner())) {
             self.changed.mark(namespace);
         }

@@ -18,7 +18,7 @@ use crate::source::Serving;
 use meter::Meaning;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tollway_core::control::TargetObservation;
+use tollway_core::control::{EndpointObservation, TargetObservation};
 use tollway_core::table::{Embedding, Source, Table, Target};
 use vectors::Vectors;
 
@@ -200,6 +200,12 @@ impl Metrics {
     pub fn requests(&self, route: &str) -> BTreeMap<String, u64> {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.get(route).map(|meter| meter.counts()).unwrap_or_default()
+    }
+
+    /// What embedding endpoints did and have to do.
+    pub fn endpoints(&self) -> Vec<EndpointObservation> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.values().filter_map(|meter| meter.endpoint()).collect()
     }
 
     /// What became of the last requests of every route, the newest first.

@@ -51,11 +51,13 @@ async fn stream(
     let (up, messages) = mpsc::channel(1);
     let call = operator.client.observe(ReceiverStream::new(messages));
     tokio::pin!(call);
-    let mut last = Vec::new();
+    let mut last = (Vec::new(), Vec::new());
     let mut tick = tokio::time::interval(PERIOD);
-    let news = |last: &Vec<_>| {
-        let targets = metrics.observations();
-        (targets != *last).then(|| Observation { incarnation: incarnation.to_owned(), targets })
+    let news = |last: &(Vec<_>, Vec<_>)| {
+        let seen = (metrics.observations(), metrics.endpoints());
+        let is_news = seen != *last;
+        let (targets, endpoints) = seen;
+        is_news.then(|| Observation { incarnation: incarnation.to_owned(), targets, endpoints })
     };
     loop {
         tokio::select! {
@@ -64,9 +66,9 @@ async fn stream(
             _ = tick.tick() => {}
         }
         if let Some(observation) = news(&last) {
-            let targets = observation.targets.clone();
+            let told = (observation.targets.clone(), observation.endpoints.clone());
             if up.try_send(observation).is_ok() {
-                last = targets;
+                last = told;
             }
         }
     }

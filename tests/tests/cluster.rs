@@ -17,6 +17,7 @@ mod cluster {
     mod injection;
     mod plugin;
     mod provision;
+    mod queues;
     mod restored;
     mod scaling;
     mod shares;

@@ -20,6 +20,8 @@ pub struct EmbeddingSeen {
     pub sources: BTreeMap<String, TargetSeen>,
     /// The endpoint and its scaling in AWS; absent until they were looked at once.
     pub hosting: Option<HostingSeen>,
+    /// Texts a second over the last minute, decimal text; absent until a proxy reported some.
+    pub texts_per_second: Option<String>,
     /// Instances whose hours are due to be counted.
     pub ran: Option<Ran>,
 }
@@ -71,7 +73,7 @@ pub fn embedding_endpoint(
         infrastructure_until,
         p50_ms: millis(50),
         p95_ms: millis(95),
-        ..EmbeddingEndpointStatus::default()
+        items_per_second: seen.texts_per_second.clone(),
     }
 }
 

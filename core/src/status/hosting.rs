@@ -62,9 +62,6 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
     }
     match spec.and_then(|spec| spec.autoscaling.as_ref()) {
         None => unknown("NotManaged", "spec.autoscaling is not set: scaling is left as it is"),
-        Some(scaling) if scaling.target.metric == Metric::QueueDepth => {
-            unknown("NotManaged", "QueueDepth is not acted on yet: scaling is left as it is")
-        }
         Some(scaling) => match seen.and_then(|seen| seen.limits) {
             None => {
                 unknown("Pending", "AWS was not asked yet, or the ledger of a budget that covers it was not read yet")
@@ -88,7 +85,7 @@ fn active(scaling: &Autoscaling, (min, max): (i32, i32)) -> String {
     let held = match scaling.target.metric {
         Metric::Utilization => format!("{value} % in use"),
         Metric::InvocationsPerInstance => format!("{value} invocations a minute on each"),
-        Metric::QueueDepth => format!("{value} waiting jobs on each"),
+        Metric::QueueDepth => format!("{value} waiting texts and batches under way on each"),
     };
     format!("{min} to {max} instances, held at {held}")
 }
@@ -174,7 +171,7 @@ mod tests {
 
     #[test]
     fn scaling_is_active_when_the_autoscaler_has_it_so() {
-        let (asked, by_queue) = (spec("Utilization"), spec("QueueDepth"));
+        let asked = spec("Utilization");
         let seen = HostingSeen { limits: Some((1, 3)), ..endpoint("InService", None) };
         let said = |spec: Option<&EmbeddingEndpointSpec>, seen: &HostingSeen| {
             let because = scaling_active(spec, Some(seen));
@@ -182,7 +179,6 @@ mod tests {
         };
         assert_eq!(said(Some(&asked), &seen), (Holds::Yes, "Active"));
         assert_eq!(said(Some(&asked), &endpoint("InService", None)), (Holds::Unknown, "Pending"));
-        assert_eq!(said(Some(&by_queue), &endpoint("InService", None)), (Holds::Unknown, "NotManaged"));
         assert_eq!(said(None, &seen).1, "NotManaged");
         let held = HostingSeen { limits: Some((1, 1)), held_by: vec!["team".to_owned()], ..seen.clone() };
         assert_eq!(said(Some(&asked), &held), (Holds::Yes, "HeldByBudget"));

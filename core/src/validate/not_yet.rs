@@ -7,7 +7,7 @@ use crate::{
     manifest::{FieldError, Spec},
     snapshot::Mode,
 };
-use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec, embedding_endpoint::Metric};
+use tollway_crds::{CostBudgetSpec, EmbeddingEndpointSpec};
 
 /// Fields that are not acted on yet.
 #[derive(Debug, Default)]
@@ -42,12 +42,6 @@ fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
         "spec.autoscaling".to_owned(),
         alone && autoscaling.is_some(),
         "an operator keeps it; standalone has none, and scaling is left as it is",
-    );
-    let by_queue = autoscaling.as_ref().is_some_and(|scaling| scaling.target.metric == Metric::QueueDepth);
-    found.ignore(
-        "spec.autoscaling.target.metric".to_owned(),
-        !alone && by_queue,
-        "there are no asynchronous jobs to count yet, and scaling is left as it is: use InvocationsPerInstance or Utilization",
     );
     found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }

@@ -2,7 +2,7 @@
 
 use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
-use super::scaling::{Call, Gauge, Observed, Place, Policy};
+use super::scaling::{Call, Gauge, Observed, Place, Policy, queues};
 use super::turns::Turns;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_applicationautoscaling::Client;
@@ -167,18 +167,18 @@ fn written(at: &Place, policy: Policy) -> Result<TargetTrackingScalingPolicyConf
     let Policy { gauge, value, cooldowns: (scale_in, scale_out) } = policy;
     let held = TargetTrackingScalingPolicyConfiguration::builder().target_value(value);
     let held = held.scale_in_cooldown(scale_in).scale_out_cooldown(scale_out).disable_scale_in(false);
-    let held = match metric_name(gauge) {
+    let held = match metric(gauge) {
         None => {
             let predefined = PredefinedMetricSpecification::builder();
             let predefined = predefined.predefined_metric_type(MetricType::SageMakerVariantInvocationsPerInstance);
             held.predefined_metric_specification(predefined.build()?)
         }
-        Some(name) => {
+        Some((namespace, name, unit)) => {
             let dimension = |name: &str, value: &str| MetricDimension::builder().name(name).value(value).build();
-            let measured = CustomizedMetricSpecification::builder().namespace(MEASURED).metric_name(name);
+            let measured = CustomizedMetricSpecification::builder().namespace(namespace).metric_name(name);
             let measured = measured.dimensions(dimension("EndpointName", &at.endpoint)?);
             let measured = measured.dimensions(dimension("VariantName", &at.variant)?);
-            held.customized_metric_specification(measured.statistic(MetricStatistic::Average).unit("Percent").build())
+            held.customized_metric_specification(measured.statistic(MetricStatistic::Average).unit(unit).build())
         }
     };
     held.build()
@@ -188,7 +188,7 @@ fn written(at: &Place, policy: Policy) -> Result<TargetTrackingScalingPolicyConf
 fn read(at: &Place, policy: &ScalingPolicy) -> Option<Policy> {
     let held = policy.target_tracking_scaling_policy_configuration.as_ref()?;
     let cooldowns = held.scale_in_cooldown.zip(held.scale_out_cooldown)?;
-    let gauges = [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu];
+    let gauges = [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu, Gauge::Queue];
     let candidates = gauges.map(|gauge| Policy { gauge, value: held.target_value, cooldowns });
     // AWS may leave out what is false anyway.
     let mut said = held.clone();
@@ -196,11 +196,13 @@ fn read(at: &Place, policy: &ScalingPolicy) -> Option<Policy> {
     candidates.into_iter().find(|candidate| written(at, *candidate).is_ok_and(|written| written == said))
 }
 
-const fn metric_name(gauge: Gauge) -> Option<&'static str> {
+/// Namespace, name and unit of a metric that is not predefined.
+const fn metric(gauge: Gauge) -> Option<(&'static str, &'static str, &'static str)> {
     match gauge {
         Gauge::Invocations => None,
-        Gauge::Cpu => Some("CPUUtilization"),
-        Gauge::Gpu => Some("GPUUtilization"),
+        Gauge::Cpu => Some((MEASURED, "CPUUtilization", "Percent")),
+        Gauge::Gpu => Some((MEASURED, "GPUUtilization", "Percent")),
+        Gauge::Queue => Some((queues::NAMESPACE, queues::METRIC, "Count")),
     }
 }
 
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_read_as_it_was_written_and_any_other_as_none() {
-        for gauge in [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu] {
+        for gauge in [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu, Gauge::Queue] {
             let policy = Policy { gauge, value: 70.0, cooldowns: (300, 60) };
             let mut configuration = written(&place(), policy).unwrap();
             assert_eq!(read(&place(), &held(configuration.clone())), Some(policy));

@@ -8,6 +8,7 @@ mod desk;
 mod gauge;
 mod hours;
 mod keep;
+pub mod queues;
 
 pub use desk::Desk;
 pub use keep::{Asker, Order};
@@ -70,8 +71,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What is asked for; `None`: a metric that is not acted on yet.
-    pub fn of(spec: &Autoscaling) -> Option<Asked> {
+    /// What is asked for.
+    pub fn of(spec: &Autoscaling) -> Asked {
         let Autoscaling { min_instances, max_instances, target, scale_in_cooldown, scale_out_cooldown } = spec;
         let seconds = |set: &Option<Duration>, default: u64| {
             let millis = set.as_ref().and_then(|set| milliseconds(&set.0)).unwrap_or(default * 1_000);
@@ -79,12 +80,12 @@ impl Asked {
             i32::try_from(millis.div_ceil(1_000)).unwrap_or(i32::MAX)
         };
         let count = |instances: u32| i32::try_from(instances).unwrap_or(i32::MAX);
-        (target.metric != Metric::QueueDepth).then(|| Asked {
+        Asked {
             limits: (count(*min_instances), count(*max_instances)),
             metric: target.metric,
             value: target.value,
             cooldowns: (seconds(scale_in_cooldown, 300), seconds(scale_out_cooldown, 60)),
-        })
+        }
     }
 
     /// The same with no more instances than must run.
@@ -102,7 +103,8 @@ impl Asked {
         let Asked { limits, metric, value, cooldowns } = *self;
         let (gauge, units) = match metric {
             Metric::Utilization => gauge::of(instance_type)?,
-            Metric::InvocationsPerInstance | Metric::QueueDepth => (Gauge::Invocations, 1),
+            Metric::InvocationsPerInstance => (Gauge::Invocations, 1),
+            Metric::QueueDepth => (Gauge::Queue, 1),
         };
         Ok(Wanted { limits, policy: Policy { gauge, value: f64::from(value) * f64::from(units), cooldowns } })
     }

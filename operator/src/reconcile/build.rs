@@ -60,6 +60,7 @@ pub fn build(term: &Term, space: &Space, compiled: &Compiled, ran: &BTreeMap<Str
                     sources: term.observed.route(namespace, &place),
                     hosting: term.aws.scaling.seen(namespace, &id.name),
                     ran: ran.get(&id.name).cloned(),
+                    texts_per_second: term.observed.pace(namespace, &id.name),
                 };
                 value(&status::embedding_endpoint(verdict, &seen, &before, now))
             }

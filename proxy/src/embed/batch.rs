@@ -23,6 +23,11 @@ const MOST_SEARCHES: u32 = 24;
 
 /// Sends every batch that is due, and comes back when the next one is.
 pub fn pump(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
+    dispatch(proxy, endpoint);
+    endpoint.tell_depth();
+}
+
+fn dispatch(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
     loop {
         let next = endpoint.queue().next(Instant::now());
         match next {

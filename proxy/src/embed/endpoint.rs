@@ -73,6 +73,12 @@ impl Endpoint {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What waits now, for those who count it.
+    pub fn tell_depth(&self) {
+        let (waiting, batches) = self.queue().depth();
+        self.meter.queue(waiting, batches);
+    }
+
     /// Whether an alarm must be set for `at`: none rings before.
     pub fn arm(&self, at: Instant) -> bool {
         let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +130,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.endpoint.queue().forget(self.id);
+        self.endpoint.tell_depth();
     }
 }
 

@@ -96,6 +96,11 @@ impl Queue {
         Self { batching, waiting: VecDeque::new(), texts: 0, out: 0 }
     }
 
+    /// Texts that wait, and batches that are out.
+    pub fn depth(&self) -> (u64, u64) {
+        (self.texts as u64, self.out.into())
+    }
+
     /// A request's texts wait from now on.
     pub fn push(&mut self, call: Arc<Call>, items: VecDeque<Item>, now: Instant) {
         self.texts += items.len();

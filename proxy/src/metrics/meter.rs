@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
-use tollway_core::control::TargetObservation;
+use tollway_core::control::{EndpointObservation, TargetObservation};
 use tollway_core::spend::{Nano, Usage};
 use tollway_core::status::LATENCY_BUCKETS_MS;
 use tollway_core::table::{Embedder, Embedding, Provider, Source, Target};
@@ -33,6 +33,8 @@ pub struct RouteMeter {
     cache: [OnceLock<IntCounter>; CACHE.len()],
     texts: [OnceLock<IntCounter>; TEXTS.len()],
     limit_fallbacks: OnceLock<IntCounter>,
+    /// Of an embedding endpoint: texts that wait, and batches under way.
+    queue: [AtomicU64; 2],
     /// The last requests, the oldest first.
     decisions: Mutex<VecDeque<Decision>>,
 }
@@ -62,6 +64,7 @@ impl RouteMeter {
             cache: Default::default(),
             texts: Default::default(),
             limit_fallbacks: OnceLock::new(),
+            queue: Default::default(),
             decisions: Mutex::default(),
         }
     }
@@ -106,6 +109,22 @@ impl RouteMeter {
     /// A batch came back with vectors of another size.
     pub fn wrong_dimensions(&self) {
         self.count_texts(2, 1);
+    }
+
+    /// How much waits at an embedding endpoint now.
+    pub fn queue(&self, waiting: u64, batches: u64) {
+        for (held, now) in self.queue.iter().zip([waiting, batches]) {
+            held.store(now, Relaxed);
+        }
+    }
+
+    /// What an embedding endpoint of that name did and has to do; none before its first text.
+    pub(super) fn endpoint(&self) -> Option<EndpointObservation> {
+        let given = |at: usize| self.texts.get(at).and_then(OnceLock::get).map_or(0, IntCounter::get);
+        let [waiting, batches] = [0, 1].map(|at: usize| self.queue.get(at).map_or(0, |held| held.load(Relaxed)));
+        let texts = given(0).saturating_add(given(1));
+        let endpoint = Embedding::named(&self.route)?.to_owned();
+        (texts + waiting + batches > 0).then_some(EndpointObservation { endpoint, texts, waiting, batches })
     }
 
     fn count_texts(&self, at: usize, texts: u64) {

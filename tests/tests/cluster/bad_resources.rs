@@ -78,8 +78,7 @@ async fn what_is_not_acted_on_yet_is_named() {
     let namespace = cluster.namespace("unsupported").await;
     let _operator = Operator::start(cluster, &namespace).await;
     let endpoint = "---\napiVersion: tollway.dev/v1alpha1\nkind: EmbeddingEndpoint\nmetadata: {name: vectors}\nspec:\n  model: bge\n  \
-                    dimensions: 2\n  sagemaker: {endpointName: e, payload: TEI}\n  autoscaling: {minInstances: 1, maxInstances: 2, target: \
-                    {metric: QueueDepth, value: 70}}\n";
+                    dimensions: 2\n  sagemaker: {endpointName: e, payload: TEI}\n  jobs: {s3Uri: \"s3://bucket/jobs\"}\n";
     cluster.apply_text(&namespace, endpoint);
     wait::until("Supported=False", async || {
         let seen = cluster.kubectl([
@@ -91,7 +90,7 @@ async fn what_is_not_acted_on_yet_is_named() {
             "-o",
             "jsonpath={.status.conditions[?(@.type==\"Supported\")].status}: {.status.conditions[?(@.type==\"Supported\")].message}",
         ]);
-        (seen.starts_with("False") && seen.contains("spec.autoscaling.target.metric")).then_some(())
+        (seen.starts_with("False") && seen.contains("spec.jobs")).then_some(())
     })
     .await;
 }

@@ -2,6 +2,8 @@
 
 use super::hours::{self, Running};
 use super::keep::{Order, keep};
+use super::queues::Depth;
+use super::{Place, VARIANT};
 use crate::aws::autoscaler::ApplicationAutoScaling;
 use crate::aws::claim::{self, Mark, OnResources};
 use crate::aws::clients::Clients;
@@ -10,6 +12,7 @@ use crate::aws::{Pace, Task, spawn};
 use crate::dirty::Dirty;
 use crate::index::Kind;
 use crate::ledger::Key;
+use crate::observe::Queue;
 use kube::Client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollway_core::spend::Nano;
 use tollway_core::status::{HostingSeen, Ran};
+use tollway_crds::embedding_endpoint::Metric;
 
 /// Drift is looked for so often that it is gone within a minute.
 const SWEEP: Pace = Pace::up_to(Duration::from_secs(45));
@@ -121,6 +125,24 @@ impl Desk {
         let (running, counted) = hours::step(kept.running.as_ref(), now_ms, per_hour);
         kept.running = Some(running);
         counted
+    }
+
+    /// What waits at each endpoint that scales by it, on each of its instances.
+    pub fn depths(&self, queue: impl Fn(&Key) -> Queue) -> Vec<Depth> {
+        let inner = self.inner();
+        let depth = |(key, kept): (&Key, &Kept)| {
+            let order = kept.orders.borrow();
+            let asker = order.endpoint.as_ref()?;
+            asker.scaling.filter(|asked| asked.metric == Metric::QueueDepth)?;
+            let endpoint = kept.seen.as_ref()?.endpoint.as_ref()?;
+            let (instances, _) = endpoint.instances?;
+            let variant = asker.variant.clone().unwrap_or_else(|| VARIANT.to_owned());
+            let place = Place { region: endpoint.region.clone(), endpoint: asker.name.clone(), variant };
+            let Queue { waiting, batches } = queue(key);
+            let on_each = waiting.saturating_add(batches) as f64 / f64::from(instances.max(1));
+            Some(Depth { place, on_each })
+        };
+        inner.kept.iter().filter_map(depth).collect()
     }
 
     /// What is known of an endpoint.

@@ -15,6 +15,8 @@ pub enum Gauge {
     Cpu,
     /// Percent of one GPU, summed over the GPUs of an instance.
     Gpu,
+    /// What proxies keep waiting and have under way, on each instance.
+    Queue,
 }
 
 /// The gauge of an instance type, and of how many cores or GPUs it is the sum.

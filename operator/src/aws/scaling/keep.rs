@@ -88,7 +88,7 @@ impl Asker {
             region: region.as_ref().map(|region| region.0.clone()),
             name: endpoint_name.clone(),
             variant: variant.clone(),
-            scaling: spec.autoscaling.as_ref().and_then(Asked::of),
+            scaling: spec.autoscaling.as_ref().map(Asked::of),
             provision: spec.provision.clone().map(|provision| {
                 let least = spec.autoscaling.as_ref().map_or(1, |scaling| scaling.min_instances.max(1));
                 (provision, i32::try_from(least).unwrap_or(i32::MAX))

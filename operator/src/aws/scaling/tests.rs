@@ -5,18 +5,17 @@ use proptest::prelude::*;
 
 fn asked(metric: &str, value: u32) -> Asked {
     let spec = serde_json::json!({"minInstances": 1, "maxInstances": 3, "target": {"metric": metric, "value": value}, "scaleInCooldown": "1500ms"});
-    Asked::of(&serde_json::from_value(spec).unwrap()).unwrap()
+    Asked::of(&serde_json::from_value(spec).unwrap())
 }
 
 #[test]
 fn a_spec_is_asked_with_its_defaults_in_whole_seconds() {
+    let by_queue = asked("QueueDepth", 9);
     let asked = asked("InvocationsPerInstance", 200);
     assert_eq!((asked.limits, asked.cooldowns), ((1, 3), (2, 60)));
     let policy = Policy { gauge: Gauge::Invocations, value: 200.0, cooldowns: (2, 60) };
     assert_eq!(asked.on(None), Ok(Wanted { limits: (1, 3), policy }));
-    let spec =
-        serde_json::json!({"minInstances": 1, "maxInstances": 3, "target": {"metric": "QueueDepth", "value": 1}});
-    assert_eq!(Asked::of(&serde_json::from_value(spec).unwrap()), None);
+    assert_eq!(by_queue.on(None).map(|wanted| wanted.policy.gauge), Ok(Gauge::Queue));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn unit(numbers: &[f32], scale: f64) -> Bytes {
         let scaled = f64::from(*number) * scale;
         let negative = scaled.is_sign_negative();
         let word = billionths((scaled.abs() * 1e9 + WHOLE).to_bits());
-        let word = if negative { word << 8 | u128::from(b'-') } else { word };
+        let word = if negative { (word << 8) | u128::from(b'-') } else { word };
         if let Some(free) = text.get_mut(at..at + SPILL) {
             free.copy_from_slice(&word.to_le_bytes());
         }
@@ -45,13 +45,13 @@ const fn billionths(bits: u64) -> u128 {
     let (whole, fraction) = (all / 1_000_000_000, all % 1_000_000_000);
     let (first, rest) = (fraction / 100_000_000, fraction % 100_000_000);
     // Four and four, then pairs, then single digits, each in a field of its own.
-    let fours = rest / 10_000 | (rest % 10_000) << 32;
+    let fours = (rest / 10_000) | ((rest % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | (fours - hundreds * 100) << 16;
+    let pairs = hundreds | ((fours - hundreds * 100) << 16);
     let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    let digits = (tens | (pairs - tens * 10) << 8) + 0x3030_3030_3030_3030;
-    let head = (b'0' as u64 + whole) | (b'.' as u64) << 8 | (b'0' as u64 + first) << 16;
-    head as u128 | (digits as u128) << 24 | (b',' as u128) << 88
+    let digits = (tens | ((pairs - tens * 10) << 8)) + 0x3030_3030_3030_3030;
+    let head = (b'0' as u64 + whole) | ((b'.' as u64) << 8) | ((b'0' as u64 + first) << 16);
+    head as u128 | ((digits as u128) << 24) | ((b',' as u128) << 88)
 }
 
 #[cfg(test)]
