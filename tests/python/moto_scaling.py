@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import datetime, timedelta, timezone
 
 import boto3
 
@@ -58,21 +57,5 @@ def wipe(name):
     return look(name)
 
 
-def depth(name):
-    """The most that CloudWatch was told to wait at an endpoint, in the last hour."""
-    now = datetime.now(timezone.utc)
-    dimensions = [{"Name": "EndpointName", "Value": name}, {"Name": "VariantName", "Value": "AllTraffic"}]
-    said = boto3.client("cloudwatch").get_metric_statistics(
-        Namespace="Tollway/EmbeddingEndpoints",
-        MetricName="QueueDepth",
-        Dimensions=dimensions,
-        StartTime=now - timedelta(hours=1),
-        EndTime=now + timedelta(minutes=1),
-        Period=60,
-        Statistics=["Maximum"],
-    )["Datapoints"]
-    return {"deepest": max((point["Maximum"] for point in said), default=None)}
-
-
-verbs = {"depth": depth, "make": make, "register": register, "look": look, "tamper": tamper, "wipe": wipe}
+verbs = {"make": make, "register": register, "look": look, "tamper": tamper, "wipe": wipe}
 print(json.dumps(verbs[sys.argv[1]](*sys.argv[2:]), default=str))

@@ -7,7 +7,7 @@ use tollway_tests::cluster::Cluster;
 use tollway_tests::http;
 use tollway_tests::moto::{Moto, identified};
 use tollway_tests::process::Operator;
-use tollway_tests::sim::{Answers, Config, Embeds, Model, Point, Price, Rule, Sim};
+use tollway_tests::sim::{Account, Answers, Config, Embeds, Model, Point, Price, Rule, Sim};
 use tollway_tests::wait;
 
 const SCRIPT: &str = "moto_scaling.py";
@@ -33,9 +33,14 @@ async fn what_waits_in_proxies_is_what_the_endpoint_scales_by() {
     let embeds = Embeds { answers: Answers::Object, dimensions: 8, ..Embeds::default() };
     let mut config = Config::default();
     config.models.insert("deep".to_owned(), Model { embeds: Some(embeds), ..Model::priced(Price::default()) });
+    // moto does not speak the encoding that CloudWatch's clients in Rust use.
+    let cloudwatch = Account::start().await.expect("an account");
     let sim = Sim::start(config).await.expect("a simulator");
     let operator = Operator::start_with(cluster, |program| {
-        identified(program).arg(format!("--watch-namespace={namespace}")).env("AWS_ENDPOINT_URL", &moto.url)
+        identified(program)
+            .arg(format!("--watch-namespace={namespace}"))
+            .env("AWS_ENDPOINT_URL", &moto.url)
+            .env("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch.url())
     })
     .await;
     cluster.apply_text(&namespace, MANIFEST);
@@ -61,11 +66,16 @@ async fn what_waits_in_proxies_is_what_the_endpoint_scales_by() {
     let texts: Vec<String> = (0..10).map(|at| format!("text {at}")).collect();
     let (to, body) = (url.clone(), json!({"model": "bge", "input": texts}));
     let asking = tokio::spawn(async move { http::post(&to, &body).await });
-    wait::until("what waits at CloudWatch", async || {
-        let seen = moto.run(SCRIPT, &["depth", "deep"]).await;
-        (seen["deepest"] == 9.0).then_some(())
+    let metrics = wait::until("what waits at CloudWatch", async || {
+        let told = cloudwatch.metrics();
+        let deep = |body: &&serde_json::Value| body["MetricData"][0]["Value"].as_f64() == Some(9.0);
+        told.iter().find(deep).cloned()
     })
     .await;
+    assert_eq!(metrics["Namespace"], "Tollway/EmbeddingEndpoints");
+    let told = &metrics["MetricData"][0];
+    assert_eq!((&told["MetricName"], &told["Unit"]), (&json!("QueueDepth"), &json!("Count")));
+    assert_eq!(told["Dimensions"], metric["Dimensions"], "the policy finds what is told");
     asking.abort();
 
     wait::until("texts a second in the status", async || {
