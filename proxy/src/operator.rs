@@ -4,7 +4,10 @@
 //! Only the leader serves. The `Watch` stream finds it, trying every address; `Ledger` and `Observe` follow it there, so
 //! that no proxy asks one operator for money and takes its table from another.
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::Uri;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,6 +47,11 @@ pub enum OperatorError {
     #[error("{address} did not take the connection: {error}")]
     Connect { address: SocketAddr, error: String },
 }
+
+/// How long a connection may take, TLS included.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an address is tried alone.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Where operators may be, and how they are trusted.
 #[derive(Debug)]
@@ -88,6 +96,42 @@ impl Addresses {
         }
     }
 
+    /// The first of the candidates that takes the connection; it leaves the list, and so does each that refused before it. Each is tried
+    /// a moment after the one before, or at once when that one refused: the address of a Pod that is gone answers nothing, and must not
+    /// keep a proxy from the leader for seconds of every upgrade.
+    ///
+    /// # Errors
+    /// What every one of them said, when none did.
+    pub async fn first(&self, left: &mut Vec<Candidate>) -> Result<Operator, Vec<OperatorError>> {
+        let mut waiting: VecDeque<Candidate> = left.drain(..).collect();
+        let mut silent: Vec<Candidate> = Vec::new();
+        let mut trying = FuturesUnordered::new();
+        let mut refusals = Vec::new();
+        loop {
+            if let Some(next) = waiting.pop_front() {
+                silent.push(next.clone());
+                trying.push(async move { (self.connect(&next).await, next.address) });
+            }
+            let outcome = if waiting.is_empty() {
+                trying.next().await
+            } else {
+                match tokio::time::timeout(HEAD_START, trying.next()).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => continue,
+                }
+            };
+            let Some((outcome, address)) = outcome else { return Err(refusals) };
+            silent.retain(|candidate| candidate.address != address);
+            match outcome {
+                Ok(operator) => {
+                    left.extend(waiting.into_iter().chain(silent));
+                    return Ok(operator);
+                }
+                Err(error) => refusals.push(error),
+            }
+        }
+    }
+
     /// # Errors
     /// No TCP or TLS connection within 3 s, or no authority to trust.
     pub async fn connect(&self, to: &Candidate) -> Result<Operator, OperatorError> {
@@ -102,17 +146,17 @@ impl Addresses {
                 tls.ca_certificate(Certificate::from_pem(tokio::fs::read(path).await.map_err(at)?))
             }
         };
-        let channel = Endpoint::from_shared(format!("https://{address}"))
+        let endpoint = Endpoint::from_shared(format!("https://{address}"))
             .and_then(|endpoint| endpoint.tls_config(tls))
             .map_err(refused)?
-            .connect_timeout(Duration::from_secs(3))
             .http2_keep_alive_interval(Duration::from_secs(5))
             .keep_alive_timeout(Duration::from_secs(5))
             .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect()
-            .await
-            .map_err(refused)?;
+            .tcp_nodelay(true);
+        // The endpoint's own limit is for TCP alone, and who takes the connection may say nothing then.
+        let silent =
+            |_| OperatorError::Connect { address: *address, error: format!("nothing heard within {PATIENCE:?}") };
+        let channel = tokio::time::timeout(PATIENCE, endpoint.connect()).await.map_err(silent)?.map_err(refused)?;
         let client = Client::new(InterceptedService::new(channel, Token(self.token_file.clone())));
         Ok(Operator { address: *address, client: client.max_decoding_message_size(64 << 20) })
     }
@@ -186,6 +230,23 @@ pub fn causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_keeps_no_other_waiting_and_stays_to_be_tried() {
+        // The one takes connections and says nothing, the other refuses.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let at = |address| Candidate { address, host: "localhost".into() };
+        let addresses = Addresses::new(&["https://localhost".into()], None, PathBuf::from("/nonexistent")).unwrap();
+        let mut left = vec![at(silent.local_addr().unwrap()), at(gone)];
+        let refusals = addresses.first(&mut left).await.unwrap_err();
+        // The refusal came first although it was tried second.
+        let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        assert_eq!(text.len(), 2, "{text:?}");
+        assert!(text[0].starts_with(&gone.to_string()), "{text:?}");
+        assert!(left.is_empty());
+        assert!(addresses.first(&mut Vec::new()).await.unwrap_err().is_empty());
+    }
 
     #[test]
     fn only_https_addresses_are_taken() {

@@ -3,7 +3,7 @@
 mod accept;
 
 use super::{Health, Live, Secrets, Serving, disk};
-use crate::operator::{Addresses, Backoff, Candidate, Operator, causes};
+use crate::operator::{Addresses, Backoff, Operator, causes};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -42,16 +42,19 @@ impl ControlChannel {
 
     /// Tries every address once; whether one of them served a table.
     async fn round(&mut self) -> bool {
-        let candidates = match self.addresses.candidates().await {
+        let mut left = match self.addresses.candidates().await {
             Ok(candidates) => candidates,
             Err(error) => {
                 self.unhealthy(error.to_string());
                 return false;
             }
         };
-        for candidate in candidates {
+        while !left.is_empty() {
             let mut served = false;
-            let ended = self.session(&candidate, &mut served).await;
+            let ended = match self.addresses.first(&mut left).await {
+                Ok(operator) => self.session(operator, &mut served).await,
+                Err(refusals) => refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            };
             self.leader.send_replace(None);
             self.unhealthy(ended);
             if served {
@@ -62,17 +65,13 @@ impl ControlChannel {
     }
 
     /// One stream to its end; why it ended.
-    async fn session(&mut self, candidate: &Candidate, served: &mut bool) -> String {
-        let mut operator = match self.addresses.connect(candidate).await {
-            Ok(operator) => operator,
-            Err(error) => return error.to_string(),
-        };
+    async fn session(&mut self, mut operator: Operator, served: &mut bool) -> String {
         let (up, messages) = mpsc::channel(16);
         let hello = WatchUp { message: Some(Up::Hello(self.hello())) };
         if up.send(hello).await.is_err() {
             return "the stream closed before it began".to_owned();
         }
-        let at = candidate.address;
+        let at = operator.address;
         let ended = |status: tonic::Status| match status.code() {
             Code::Unavailable => format!("{at} does not serve just now: {}", causes(&status)),
             Code::Unauthenticated | Code::PermissionDenied => {
