@@ -30,7 +30,7 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
 }
 
 fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
-    let EmbeddingEndpointSpec { provision, autoscaling, jobs, .. } = spec;
+    let EmbeddingEndpointSpec { provision, autoscaling, .. } = spec;
     // Only an operator speaks with AWS about instances.
     let alone = mode == Mode::Standalone;
     found.ignore(
@@ -47,9 +47,8 @@ fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
     found.ignore(
         "spec.autoscaling.target.metric".to_owned(),
         !alone && by_queue,
-        "there are no asynchronous jobs to count yet, and scaling is left as it is: use InvocationsPerInstance or Utilization",
+        "nobody counts the batches of asynchronous jobs yet, and scaling is left as it is: use InvocationsPerInstance or Utilization",
     );
-    found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }
 
 fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {

@@ -87,9 +87,10 @@ mod tests {
             judgement.warnings
         );
         let endpoint = json!({"metadata": {"name": "e"}, "spec": {
-            "model": "bge", "dimensions": 2, "sagemaker": {"endpointName": "e"}, "jobs": {"s3Uri": "s3://b/p"},
+            "model": "bge", "dimensions": 2, "sagemaker": {"endpointName": "e"}, 
+            "autoscaling": {"minInstances": 1, "maxInstances": 2, "target": {"metric": "QueueDepth", "value": 5}},
         }});
         let judgement = judge(Kind::EmbeddingEndpoint, "team", &endpoint, None, &Facts::default());
-        assert!(judgement.warnings.iter().any(|w| w.field == "spec.jobs"), "{judgement:?}");
+        assert!(judgement.warnings.iter().any(|w| w.field == "spec.autoscaling.target.metric"), "{judgement:?}");
     }
 }
