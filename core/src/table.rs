@@ -8,9 +8,7 @@ mod budget;
 mod embedding;
 
 pub use budget::{Budget, Mode, OnExhausted, Period, Reached, Threshold};
-pub use embedding::{
-    Batching, Embedder, Embedding, Jobs, Payload, Pooling, Preprocess, Queue, SageMaker, Source,
-};
+pub use embedding::{Batching, Embedder, Embedding, Jobs, Payload, Pooling, Preprocess, Queue, SageMaker, Source};
 
 use crate::spend::Price;
 use serde::{Deserialize, Serialize};

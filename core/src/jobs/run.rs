@@ -184,7 +184,9 @@ impl Run {
         let mut calls: Vec<Call> = look.map(|(first, _)| Call::Look(first)).collect();
         if now_ms >= self.tell_after {
             let untold = |batch: &Batch| matches!(batch.state, State::Failed { told: false, .. });
-            calls.extend(all().filter(|(_, batch)| untold(batch)).take(self.at_once).map(|(first, _)| Call::Tell(first)));
+            calls.extend(
+                all().filter(|(_, batch)| untold(batch)).take(self.at_once).map(|(first, _)| Call::Tell(first)),
+            );
         }
         if now_ms >= self.send_after && !self.job.cancelled {
             let out = all().filter(|(_, batch)| batch.is_in_flight()).count();
@@ -265,9 +267,10 @@ impl Run {
     fn cancel(&mut self) {
         let Self { job, written, funded, .. } = self;
         job.cancel();
-        let unsent = job.batches.iter_mut().filter(|(first, batch)| {
-            matches!(batch.state, State::Claimed { .. }) && !written.contains(first)
-        });
+        let unsent = job
+            .batches
+            .iter_mut()
+            .filter(|(first, batch)| matches!(batch.state, State::Claimed { .. }) && !written.contains(first));
         for (first, batch) in unsent {
             batch.state = State::Cancelled;
             funded.remove(first);

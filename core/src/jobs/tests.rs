@@ -61,6 +61,8 @@ struct Sent {
     billed: u64,
     /// The reservation that pays.
     paid_by: usize,
+    /// Whether its result can be used; an object that is there stays what it is.
+    is_good: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -127,7 +129,7 @@ impl World {
                 let claim = &self.kept.as_ref().unwrap().batches[&first];
                 assert!(matches!(claim.state, State::Claimed { .. }), "sent without a claim: {claim:?}");
                 let paid_by = self.held[&first];
-                self.sent.push(Sent { items, billed: 0, paid_by });
+                self.sent.push(Sent { items, billed: 0, paid_by, is_good: None });
                 if good {
                     let place = Place { output: format!("{}", self.sent.len() - 1), failure: None };
                     Heard::Accepted(first, place)
@@ -148,7 +150,7 @@ impl World {
                 } else if items.clone().any(|item| self.refused.contains(&item)) {
                     self.settle(first, 0);
                     Heard::Broke(first, "refused".to_owned())
-                } else if luck == Luck::Bad {
+                } else if !*self.sent[at].is_good.get_or_insert(luck != Luck::Bad) {
                     self.sent[at].billed = WORST.0;
                     self.settle(first, WORST.0);
                     Heard::Spoilt(first, "no vectors".to_owned())
@@ -210,7 +212,12 @@ fn drive(items: usize, most: u32, at_once: usize, refused: BTreeSet<u32>, lucks:
             run.hear(word, now);
         }
         world.release_unfunded(&run);
-        assert!(!run.is_gone());
+        if run.is_gone() {
+            // Cancelled by somebody before anybody held it: taken once more.
+            assert!(world.kept.as_ref().unwrap().cancelled);
+            world.dies();
+            run = Run::new(world.kept.clone().unwrap(), "proxy-again", ATTEMPTS, at_once);
+        }
     }
     panic!("it never ends: {run:?}");
 }

@@ -8,7 +8,8 @@ use tollway_crds::embedding_endpoint as spec;
 pub fn check(jobs: &spec::Jobs, own: &str, errors: &mut Errors) -> Jobs {
     let spec::Jobs { s3_uri, endpoint_name, dead_letter } = jobs;
     let (bucket, prefix) = place(s3_uri).unwrap_or_else(|| {
-        let shape = "s3://bucket/prefix, the bucket of 3 to 63 small letters, digits, dots and hyphens, the prefix not empty";
+        let shape =
+            "s3://bucket/prefix, the bucket of 3 to 63 small letters, digits, dots and hyphens, the prefix not empty";
         errors.wrong("spec.jobs.s3Uri", format!("{s3_uri:?} is no place for jobs: write {shape}"));
         (String::new(), String::new())
     });
@@ -69,8 +70,17 @@ mod tests {
     fn a_place_is_a_bucket_and_a_prefix() {
         assert_eq!(place("s3://bucket/a/b/"), Some(("bucket".to_owned(), "a/b".to_owned())));
         for bad in [
-            "s3://bucket", "s3://bucket/", "s3://b/p", "s3://Bucket/p", "s3://-ucket/p", "s3://buc..ket/p", "s3://evil@host/p",
-            "s3://bucket/a//b", "s3://bucket/../b", "http://bucket/p", "",
+            "s3://bucket",
+            "s3://bucket/",
+            "s3://b/p",
+            "s3://Bucket/p",
+            "s3://-ucket/p",
+            "s3://buc..ket/p",
+            "s3://evil@host/p",
+            "s3://bucket/a//b",
+            "s3://bucket/../b",
+            "http://bucket/p",
+            "",
         ] {
             assert_eq!(place(bad), None, "{bad}");
         }
@@ -89,8 +99,12 @@ mod tests {
             assert_eq!(region(url), expected, "{url}");
         }
         for bad in [
-            "https://sqs.eu-west-1.amazonaws.com/dead", "https://host/123456789012/a b", "https://host/123456789012/a/b",
-            "ftp://host/123456789012/dead", "https:///123456789012/dead", "https://host/12345678901/dead",
+            "https://sqs.eu-west-1.amazonaws.com/dead",
+            "https://host/123456789012/a b",
+            "https://host/123456789012/a/b",
+            "ftp://host/123456789012/dead",
+            "https:///123456789012/dead",
+            "https://host/12345678901/dead",
         ] {
             assert!(!is_queue(bad), "{bad}");
         }

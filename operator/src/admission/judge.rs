@@ -87,7 +87,7 @@ mod tests {
             judgement.warnings
         );
         let endpoint = json!({"metadata": {"name": "e"}, "spec": {
-            "model": "bge", "dimensions": 2, "sagemaker": {"endpointName": "e"}, 
+            "model": "bge", "dimensions": 2, "sagemaker": {"endpointName": "e"},
             "autoscaling": {"minInstances": 1, "maxInstances": 2, "target": {"metric": "QueueDepth", "value": 5}},
         }});
         let judgement = judge(Kind::EmbeddingEndpoint, "team", &endpoint, None, &Facts::default());

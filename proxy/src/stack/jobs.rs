@@ -65,7 +65,8 @@ pub async fn serve(
         return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
     }
     // Endpoints ask nobody who they are; a job is its user's, whom the sidecar's application names.
-    let user = |said: Option<&str>| auth::authenticate(None, &serving.secrets, &head.headers, said).map(|caller| caller.user);
+    let user =
+        |said: Option<&str>| auth::authenticate(None, &serving.secrets, &head.headers, said).map(|caller| caller.user);
     if place == Place::All && head.method == Method::POST {
         let body = intake::read(head, body, Dialect::OpenAi, proxy.options.body_limit).await?;
         let peek = crate::surface::embeddings::peek(&body)?;
@@ -94,7 +95,8 @@ pub async fn serve(
     match (place, &head.method) {
         (Place::Result(_), _) => {
             let accepts = head.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-            let lines = accepts.flat_map(|value| value.split([',', ';'])).any(|part| part.trim() == "application/x-ndjson");
+            let lines =
+                accepts.flat_map(|value| value.split([',', ';'])).any(|part| part.trim() == "application/x-ndjson");
             office.result(user.as_deref(), id, lines).await.map(Reply::Pages)
         }
         (_, &Method::DELETE) => Ok(Reply::Job(StatusCode::OK, office.cancel(user.as_deref(), id).await?)),
@@ -112,12 +114,7 @@ fn open<'a>(proxy: &'a Arc<Proxy>, serving: &'a Arc<Serving>, name: &str) -> Res
 }
 
 /// The caller's jobs of every endpoint, the newest first.
-async fn list(
-    proxy: &Arc<Proxy>,
-    serving: &Arc<Serving>,
-    head: &Parts,
-    user: Option<&str>,
-) -> Result<Reply, ApiError> {
+async fn list(proxy: &Arc<Proxy>, serving: &Arc<Serving>, head: &Parts, user: Option<&str>) -> Result<Reply, ApiError> {
     let (mut most, mut after) = (LISTED, None);
     for pair in head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=').unwrap_or((pair, "")) {
@@ -129,7 +126,10 @@ async fn list(
             }
             ("after", value) => {
                 let found = parse(value).map(|(number, _)| number);
-                after = Some(found.ok_or_else(|| ApiError::invalid(format!("after is no id of a job: {value:?}")).param("after"))?);
+                after =
+                    Some(found.ok_or_else(|| {
+                        ApiError::invalid(format!("after is no id of a job: {value:?}")).param("after")
+                    })?);
             }
             (other, _) => {
                 return Err(ApiError::invalid(format!("{other:?} is unknown: there are limit and after")).param(other));
@@ -168,7 +168,13 @@ mod tests {
         assert_eq!(place("/v1/embeddings/jobs"), Some(Place::All));
         assert_eq!(place("/v1/embeddings/jobs/a"), Some(Place::One("a")));
         assert_eq!(place("/v1/embeddings/jobs/a/result"), Some(Place::Result("a")));
-        for none in ["/v1/embeddings", "/v1/embeddings/jobsx", "/v1/embeddings/jobs/", "/v1/embeddings/jobs/a/b", "/v1/embeddings/jobs/a/result/c"] {
+        for none in [
+            "/v1/embeddings",
+            "/v1/embeddings/jobsx",
+            "/v1/embeddings/jobs/",
+            "/v1/embeddings/jobs/a/b",
+            "/v1/embeddings/jobs/a/result/c",
+        ] {
             assert_eq!(place(none), None, "{none}");
         }
     }

@@ -83,7 +83,9 @@ async fn a_dry_run_shows_every_mistake_and_what_is_unwise() {
     let told = stderr(&allowed);
     assert!(allowed.status.success(), "{told}");
     assert!(stdout(&allowed).contains("modelroute.tollway.dev/unwise created (server dry run)"));
-    for warning in ["b is in no rule", "has no known price", "spec.autoscaling.target.metric", "spec.limit.amount: is 0"] {
+    for warning in
+        ["b is in no rule", "has no known price", "spec.autoscaling.target.metric", "spec.limit.amount: is 0"]
+    {
         assert!(told.lines().any(|line| line.starts_with("Warning: ") && line.contains(warning)), "{warning}: {told}");
     }
 

@@ -156,8 +156,7 @@ impl Bucket<'_> {
         let what = format!("S3 PutObject {}", self.uri(key));
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         if let When::Is(version) = when {
-            let (name, value) =
-                if version.is_empty() { (IF_NONE_MATCH, "*") } else { (IF_MATCH, version) };
+            let (name, value) = if version.is_empty() { (IF_NONE_MATCH, "*") } else { (IF_MATCH, version) };
             headers.insert(name, HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("\"\"")));
         }
         let (head, body) = self.call(Method::PUT, &self.path(key), headers, body, &what).await?;
@@ -210,7 +209,8 @@ fn listed(xml: &str) -> Listed {
     for tag in ["Key", "Prefix"] {
         let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
         // The listing's own prefix stands outside of the common ones.
-        let scope = if tag == "Prefix" { xml.split("<CommonPrefixes>").skip(1).collect::<String>() } else { xml.to_owned() };
+        let scope =
+            if tag == "Prefix" { xml.split("<CommonPrefixes>").skip(1).collect::<String>() } else { xml.to_owned() };
         let mut rest = scope.as_str();
         while let Some(found) = between(rest, &open, &close) {
             let name = found.trim_end_matches('/').rsplit('/').next().unwrap_or_default();

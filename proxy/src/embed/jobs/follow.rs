@@ -70,11 +70,7 @@ pub async fn follow(proxy: Arc<Proxy>, incarnation: String, mut stop: watch::Rec
     };
     let looking = async {
         loop {
-            let wait = if follower.scan().await {
-                SCAN + SCAN.mul_f64(fastrand::f64() / 2.0)
-            } else {
-                SOON
-            };
+            let wait = if follower.scan().await { SCAN + SCAN.mul_f64(fastrand::f64() / 2.0) } else { SOON };
             tokio::select! {
                 () = sleep(wait) => {}
                 () = proxy.jobs.wake.notified() => {}

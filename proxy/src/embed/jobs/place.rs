@@ -145,7 +145,14 @@ mod tests {
         assert_ne!(Number::new(1_000), Number::new(1_000));
         let id = old.id("my-endpoint");
         assert_eq!(parse(&id), Some((old.clone(), "my-endpoint")));
-        for bad in ["", "embjob-", "embjob-x-e", &id[..40], &id.to_uppercase(), "embjob-../../../../../../../../../../../../../../-e"] {
+        for bad in [
+            "",
+            "embjob-",
+            "embjob-x-e",
+            &id[..40],
+            &id.to_uppercase(),
+            "embjob-../../../../../../../../../../../../../../-e",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
         let shelf = Shelf::new("p/ns/e/".to_owned(), caller(Some("ann")), old);

@@ -39,7 +39,8 @@ impl Pages {
                 tracing::warn!(job = job.id, %trouble, "a result broke off");
                 // A list that breaks off is no JSON; lines say it themselves.
                 if lines {
-                    let error = serde_json::json!({"error": {"message": trouble.to_string(), "code": "upstream_unavailable"}});
+                    let error =
+                        serde_json::json!({"error": {"message": trouble.to_string(), "code": "upstream_unavailable"}});
                     drop(sender.send(Bytes::from(format!("{error}\n"))).await);
                 }
             }

@@ -63,7 +63,10 @@ pub async fn manifest(bucket: &Bucket<'_>, shelf: &Shelf) -> Result<Option<(Job,
     let Some(object) = bucket.get(&shelf.manifest()).await? else { return Ok(None) };
     let read = serde_json::from_slice::<Job>(&object.body).ok().filter(|job| job.version <= VERSION);
     if read.is_none() {
-        tracing::error!(manifest = bucket.uri(&shelf.manifest()), "the manifest of a job is of no form that this version reads");
+        tracing::error!(
+            manifest = bucket.uri(&shelf.manifest()),
+            "the manifest of a job is of no form that this version reads"
+        );
     }
     Ok(read.map(|job| (job, object.version, object.body)))
 }

@@ -41,8 +41,9 @@ pub(super) fn sign_request(
         .into();
     let headers =
         request.headers().iter().filter_map(|(name, value)| value.to_str().ok().map(|value| (name.as_str(), value)));
-    let signable = SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers, SignableBody::Bytes(body))
-        .map_err(|e| failed(&e))?;
+    let signable =
+        SignableRequest::new(request.method().as_str(), request.uri().to_string(), headers, SignableBody::Bytes(body))
+            .map_err(|e| failed(&e))?;
     let (instructions, _) = sign(signable, &params).map_err(|e| failed(&e))?.into_parts();
     instructions.apply_to_request_http1x(request);
     Ok(())
