@@ -114,9 +114,9 @@ pub async fn try_get(url: &str) -> anyhow::Result<Reply> {
     send(request(Method::GET, url, &[]).body(Full::default())?).await
 }
 
-/// PUT of any bytes.
-pub async fn put(url: &str, body: impl Into<Bytes>) -> anyhow::Result<Reply> {
-    send(request(Method::PUT, url, &[]).body(Full::from(body.into()))?).await
+/// PUT of any bytes with these headers.
+pub async fn put(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> anyhow::Result<Reply> {
+    send(request(Method::PUT, url, headers).body(Full::from(body.into()))?).await
 }
 
 /// DELETE with these headers; fails when there is no reply at all.

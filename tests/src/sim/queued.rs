@@ -10,6 +10,7 @@ use super::script::{Decision, Exception, Fault, Point};
 use super::serve::{self, Body, Cut, whole};
 use super::server::State;
 use crate::http as client;
+use crate::moto::SIGNED;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
@@ -91,8 +92,7 @@ async fn work(state: &State, mut flight: Flight, taken: Taken, decision: Decisio
     // The sender lives in `state`, so the wait cannot fail.
     let _ = state.holding.subscribe().wait_for(|hold| !hold).await;
     let Taken { s3, input, output, failure, model: id } = taken;
-    let read = client::try_get(&format!("{s3}/{input}")).await;
-    let input = read.ok().filter(|reply| reply.status.is_success()).map(|reply| reply.body).unwrap_or_default();
+    let input = client::get_as(&format!("{s3}/{input}"), &[SIGNED]).await.ok().body;
     flight.note(|seen| seen.body = input.clone());
     let found = state.config.models.get(&id).and_then(|model| Some((model, model.embeds.as_ref()?)));
     let Some((model, embeds)) = found else { return };
@@ -100,9 +100,10 @@ async fn work(state: &State, mut flight: Flight, taken: Taken, decision: Decisio
         Ok(body) => (output, body, Outcome::Complete),
         Err(words) => (failure, Bytes::from(words), Outcome::Refused),
     };
-    if client::put(&format!("{s3}/{place}"), body).await.is_ok() {
-        flight.end(outcome);
-    }
+    // The record first: whoever finds the result finds the record too.
+    flight.end(outcome);
+    let put = client::put(&format!("{s3}/{place}"), &[SIGNED], body).await;
+    assert!(put.is_ok_and(|reply| reply.status.is_success()), "the result is not at {place}");
 }
 
 fn embedded(

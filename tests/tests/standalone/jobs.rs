@@ -204,12 +204,11 @@ async fn a_proxy_that_is_killed_loses_nothing_and_sends_nothing_twice() {
     assert_eq!(job["status"], "running", "{job}");
     stand.sim.wait_until(|started, _| started >= 6).await;
     // The word of where the results come is written before anything else is done.
-    let manifest = format!("{}/tollway-jobs/", stand.moto.url);
     wait::until("the manifest to know all places", async || {
         let keys = stand.moto.run("moto_jobs.py", &["keys", "tollway-jobs"]).await;
         let key =
             keys.as_array()?.iter().filter_map(Value::as_str).find(|key| key.ends_with("manifest.json"))?.to_owned();
-        let kept = http::get(&format!("{manifest}{key}")).await.json();
+        let kept = stand.moto.object(&format!("tollway-jobs/{key}")).await.ok().json();
         let sent = kept["batches"].as_object()?.values().filter(|batch| batch["state"] == "sent").count();
         (sent == 3).then_some(())
     })

@@ -242,7 +242,7 @@ impl<'a> Desk<'a> {
         if let Err(error) = self.bucket().put(&self.shelf.vectors(first), kept.freeze(), When::Always).await {
             return self.unseen(first, &error);
         }
-        self.endpoint.meter.texts_sent(texts.len() as u64);
+        self.endpoint.meter.job_completed(texts.len() as u64);
         let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
         let tokens = read.tokens.unwrap_or_else(|| bytes.div_ceil(BYTES_PER_TOKEN));
         let cost = self.close(first, read.tokens.map_or(Share::Bound, Share::Counted)).unwrap_or_default();
@@ -250,8 +250,12 @@ impl<'a> Desk<'a> {
     }
 
     async fn tell(&self, job: &Job, first: u32) -> Heard {
-        let Some(queue) = &self.jobs.dead_letter else { return Heard::Told(first) };
         let (texts, items) = self.texts(job, first);
+        let told = || {
+            self.endpoint.meter.job_failed(texts.len() as u64);
+            Heard::Told(first)
+        };
+        let Some(queue) = &self.jobs.dead_letter else { return told() };
         let Some(State::Failed { error, .. }) = job.batches.get(&first).map(|batch| &batch.state) else {
             return Heard::Told(first);
         };
@@ -268,7 +272,7 @@ impl<'a> Desk<'a> {
             position,
         });
         match queue::tell(self.proxy, queue, &letters.collect::<Vec<_>>()).await {
-            Ok(()) => Heard::Told(first),
+            Ok(()) => told(),
             Err(error) => Heard::NotTold(trouble(&error)),
         }
     }
