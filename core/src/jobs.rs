@@ -76,11 +76,17 @@ pub struct Batch {
     /// How many.
     pub items: u32,
     /// Tries that failed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
     /// Where it is.
     #[serde(flatten)]
     pub state: State,
+}
+
+// Most batches are not tried twice, and a job may have many.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Where a batch is.

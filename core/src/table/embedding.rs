@@ -132,7 +132,7 @@ pub struct Jobs {
 pub struct Queue {
     /// Its name for SQS.
     pub url: String,
-    /// Absent: the proxy's own default region.
+    /// Absent: the endpoint's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
 }

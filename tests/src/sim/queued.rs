@@ -69,7 +69,8 @@ pub(super) async fn invoke(
     let taken = Taken { s3, input: format!("{bucket}/{key}"), output, failure, model: id };
     // The record of the request: when it arrives, not when its result is there.
     let mut record = state.book.open(Surface::SageMaker, parts, Bytes::new());
-    record.note(|seen| (seen.status, seen.model) = (202, Some(taken.model.clone())));
+    let client = flight.client();
+    record.note(|seen| (seen.status, seen.client, seen.model) = (202, client, Some(taken.model.clone())));
     flight.note(|seen| seen.path = "result".to_owned());
     let state = Arc::clone(state);
     tokio::spawn(async move { work(&state, flight, taken, decision).await });

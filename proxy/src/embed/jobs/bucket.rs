@@ -77,7 +77,8 @@ pub async fn send(
     let trouble = |why: String, answered| Trouble { what: what.to_owned(), why, answered };
     let deadline = Instant::now() + PATIENCE;
     let late = |_| trouble(format!("no answer within {} s", PATIENCE.as_secs()), false);
-    let signed = timeout_at(deadline, proxy.aws.request(method, to, headers, body)).await.map_err(late)?;
+    let unsigned = |_| trouble("no AWS credentials came in time".to_owned(), true);
+    let signed = timeout_at(deadline, proxy.aws.request(method, to, headers, body)).await.map_err(unsigned)?;
     // Never sent: as good as an answer that says no.
     let request = signed.map_err(|error| trouble(error.to_string(), true))?;
     // The address comes from AWS or from the proxy's own environment, never from a manifest or a client.

@@ -271,9 +271,12 @@ impl<'a> Desk<'a> {
             input_location: &input,
             position,
         });
-        match queue::tell(self.proxy, queue, &letters.collect::<Vec<_>>()).await {
+        match queue::tell(self.proxy, queue, self.region(), &letters.collect::<Vec<_>>()).await {
             Ok(()) => told(),
-            Err(error) => Heard::NotTold(trouble(&error)),
+            Err(error) => {
+                tracing::warn!(endpoint = self.endpoint.name, job = job.id, %error, "the dead-letter queue is tried again");
+                Heard::NotTold(trouble(&error))
+            }
         }
     }
 }

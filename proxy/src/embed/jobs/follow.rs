@@ -5,6 +5,7 @@ use super::calls::region;
 use super::place::{self, Shelf};
 use super::work::{Left, Me, work};
 use crate::stack::Proxy;
+use futures_util::future::join_all;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,14 +95,23 @@ impl Follower {
             return true;
         }
         let known = self.proxy.targets.following(&serving);
-        for (name, config) in &serving.table.embeddings {
-            let Some((jobs, endpoint)) = config.jobs.as_ref().zip(known.embedding(name)) else { continue };
-            let folder = place::folder(jobs, &serving.table.namespace, name);
-            let bucket = Bucket { proxy: &self.proxy, region: region(endpoint), name: &jobs.bucket };
-            let marks = match bucket.list(&place::marks(&folder), None, MOST_MARKS).await {
+        let endpoints = serving.table.embeddings.iter().filter_map(|(name, config)| {
+            let (jobs, endpoint) = config.jobs.as_ref().zip(known.embedding(name))?;
+            Some((jobs, endpoint, place::folder(jobs, &serving.table.namespace, name)))
+        });
+        // All at once: a bucket that does not answer delays no other.
+        let proxy = &self.proxy;
+        let looked = join_all(endpoints.map(async |(jobs, endpoint, folder)| {
+            let bucket = Bucket { proxy, region: region(endpoint), name: &jobs.bucket };
+            let marks = bucket.list(&place::marks(&folder), None, MOST_MARKS).await;
+            (jobs, endpoint, folder, marks)
+        }))
+        .await;
+        for (jobs, endpoint, folder, marks) in looked {
+            let marks = match marks {
                 Ok(listed) => listed.names,
                 Err(error) => {
-                    tracing::warn!(endpoint = name, %error, "jobs cannot be looked for");
+                    tracing::warn!(endpoint = endpoint.name, %error, "jobs cannot be looked for");
                     continue;
                 }
             };

@@ -41,14 +41,14 @@ pub fn short(text: &str) -> Option<&str> {
     Some(text).filter(|text| text.len() <= MOST_TEXT)
 }
 
-/// Sends them.
+/// Sends them; `nearby` is the region of a queue that names none.
 ///
 /// # Errors
 /// Not every one is in the queue; those that are will come a second time.
-pub async fn tell(proxy: &Proxy, queue: &Queue, letters: &[Letter<'_>]) -> Result<(), Trouble> {
+pub async fn tell(proxy: &Proxy, queue: &Queue, nearby: Option<&str>, letters: &[Letter<'_>]) -> Result<(), Trouble> {
     for some in letters.chunks(MOST) {
         let what = format!("SQS SendMessageBatch {}", queue.url);
-        let to = Destination { service: SQS, region: queue.region.as_deref(), role: None, path: "/" };
+        let to = Destination { service: SQS, region: queue.region.as_deref().or(nearby), role: None, path: "/" };
         let headers = [
             (CONTENT_TYPE, "application/x-amz-json-1.0"),
             (http::HeaderName::from_static("x-amz-target"), "AmazonSQS.SendMessageBatch"),
