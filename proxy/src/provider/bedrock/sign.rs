@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn s3_gets_the_path_as_it_is_and_the_digest_of_the_body() {
         let credentials =
-            Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None);
+            Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);
         let cases = [
             (
