@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use tollway_tests::http::{self, Reply};
 use tollway_tests::moto::Moto;
 use tollway_tests::process::Proxy;
@@ -18,7 +19,7 @@ struct Stand {
     moto: Moto,
     sim: Sim,
     proxy: Proxy,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     queue: String,
 }
 
@@ -52,6 +53,14 @@ spec:
     )
 }
 
+async fn proxy(moto: &Moto, sim: &Sim, folder: &Path) -> Proxy {
+    Proxy::standalone_with(folder, |program| {
+        let program = with_aws(sim, program);
+        program.env("AWS_ENDPOINT_URL_S3", &moto.url).env("AWS_ENDPOINT_URL_SQS", &moto.url)
+    })
+    .await
+}
+
 impl Stand {
     async fn start(limit: &str) -> Stand {
         let moto = Moto::start().await;
@@ -63,11 +72,7 @@ impl Stand {
         config.models.insert("bge-batches".to_owned(), Model { embeds: Some(embeds), ..Model::priced(price) });
         let sim = Sim::start(config).await.expect("a simulator");
         let folder = folder(&manifests(&queue, limit));
-        let proxy = Proxy::standalone_with(&folder, |program| {
-            let program = with_aws(&sim, program);
-            program.env("AWS_ENDPOINT_URL_S3", &moto.url).env("AWS_ENDPOINT_URL_SQS", &moto.url)
-        })
-        .await;
+        let proxy = proxy(&moto, &sim, &folder).await;
         Stand { moto, sim, proxy, folder, queue }
     }
 
@@ -208,7 +213,7 @@ async fn a_job_gives_every_vector_in_order_and_only_to_its_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_is_killed_loses_nothing_and_sends_nothing_twice() {
+async fn another_proxy_goes_on_for_one_that_is_killed_and_neither_sends_nor_pays_anything_twice() {
     let mut stand = Stand::start("1.00").await;
     stand.sim.hold_results(true);
     let texts = texts(22);
@@ -227,9 +232,11 @@ async fn a_proxy_that_is_killed_loses_nothing_and_sends_nothing_twice() {
         (sent == 3).then_some(())
     })
     .await;
+    // Another proxy, with a ledger of its own, finds the job in the first one's hands.
+    let another = proxy(&stand.moto, &stand.sim, &stand.folder).await;
     stand.proxy.process.kill();
+    stand.proxy = another;
     stand.sim.hold_results(false);
-    stand.proxy.restart().await;
     let job = stand.over(&id).await;
     assert_eq!((&job["status"], &job["item_counts"]["completed"]), (&"completed".into(), &22.into()), "{job}");
     let lines = stand.lines(&id).await;
@@ -239,7 +246,31 @@ async fn a_proxy_that_is_killed_loses_nothing_and_sends_nothing_twice() {
     }
     let worked_on = stand.worked_on();
     assert_eq!(worked_on.len(), 22, "each item once: {worked_on:?}");
-    stand.paid(stand.sim.bill().nano).await;
+    // Who only collects what another has sent pays nothing for it.
+    assert_eq!(stand.paid(bound(&texts[12..])).await, bound(&texts[12..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_killed_while_it_sends_pays_for_what_it_may_have_sent() {
+    let mut stand = Stand::start("10.00").await;
+    stand.sim.script(Rule::pace(200, 0));
+    let texts = texts(30);
+    let id = stand.accepted(&texts).await;
+    // Somebody has sent a batch, and perhaps nobody knows yet where its result comes.
+    stand.sim.wait_until(|started, _| started >= 1).await;
+    stand.proxy.restart().await;
+    let job = stand.over(&id).await;
+    assert_eq!((&job["status"], &job["item_counts"]["completed"]), (&"completed".into(), &30.into()), "{job}");
+    let lines = stand.lines(&id).await;
+    for (at, text) in texts.iter().enumerate() {
+        assert_eq!(lines[at]["index"], at);
+        assert_vector(&lines[at]["embedding"], text);
+    }
+    // At most what was on its way is sent once more, and all of it is paid.
+    stand.sim.idle().await;
+    let worked_on = stand.worked_on();
+    assert!((30..=42).contains(&worked_on.len()), "{worked_on:?}");
+    stand.paid(bound(&worked_on)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,7 +131,7 @@ impl Bucket<'_> {
 
     fn path(&self, key: &str) -> String {
         let key: Vec<String> = key.split('/').map(segment).collect();
-        format!("/{}/{}", self.name, key.join("/"))
+        format!("/{}/{}", segment(self.name), key.join("/"))
     }
 
     /// An object, unless there is none.
@@ -191,7 +191,7 @@ impl Bucket<'_> {
             // Behind everything inside that folder.
             query.push_str(&format!("&start-after={}", segment(&format!("{folder}{after}/~"))));
         }
-        let path = format!("/{}?{query}", self.name);
+        let path = format!("/{}?{query}", segment(self.name));
         let (head, body) = self.call(Method::GET, &path, HeaderMap::new(), Bytes::new(), &what).await?;
         if !head.status.is_success() {
             return Err(refused(&what, &head, &body));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Between two looks for jobs that nobody works on; up to half as long again.
 const SCAN: Duration = Duration::from_secs(15);
@@ -21,8 +21,10 @@ const SOON: Duration = Duration::from_millis(200);
 const MOST_RUNNING: usize = 4;
 /// Marks read at a time.
 const MOST_MARKS: usize = 1_000;
-/// Looks after which a mark without a manifest is that of a job that was never accepted.
-const MOST_VAIN: u32 = 10;
+/// A mark that had no manifest for so long is that of a job that was never accepted.
+const VAIN: Duration = Duration::from_secs(600);
+/// How long a job that another proxy works on is left alone; up to twice that.
+const HELD: Duration = Duration::from_secs(20);
 
 /// What a proxy keeps of its jobs between requests.
 #[derive(Debug)]
@@ -55,7 +57,8 @@ struct Follower {
     incarnation: String,
     turn: u64,
     busy: Arc<Mutex<HashSet<Shelf>>>,
-    vain: Arc<Mutex<HashMap<Shelf, u32>>>,
+    /// Since when marks were found without a manifest.
+    vain: Arc<Mutex<HashMap<Shelf, Instant>>>,
     running: JoinSet<()>,
 }
 
@@ -134,8 +137,8 @@ impl Follower {
                         // Left where it is, it is found once more.
                         drop(bucket.delete(&place.shelf.mark()).await);
                     }
-                    if left == Left::Over {
-                        proxy.jobs.wake();
+                    if left == Left::Held {
+                        sleep(HELD + HELD.mul_f64(fastrand::f64())).await;
                     }
                 });
             }
@@ -144,12 +147,10 @@ impl Follower {
     }
 }
 
-/// Whether a mark was found without its manifest often enough.
-fn is_lost(vain: &Mutex<HashMap<Shelf, u32>>, shelf: &Shelf) -> bool {
+/// Whether a mark was found without its manifest for long enough.
+fn is_lost(vain: &Mutex<HashMap<Shelf, Instant>>, shelf: &Shelf) -> bool {
     let mut vain = lock(vain);
-    let times = vain.entry(shelf.clone()).or_default();
-    *times += 1;
-    let lost = *times >= MOST_VAIN;
+    let lost = vain.entry(shelf.clone()).or_insert_with(Instant::now).elapsed() > VAIN;
     if lost {
         vain.remove(shelf);
     }

@@ -32,7 +32,7 @@ pub enum Left {
     Held,
     /// There is a mark and no manifest.
     Nothing,
-    /// It goes on at another time: the table changed, or S3 cannot be reached.
+    /// It goes on at another time: the table changed, S3 cannot be reached, or somebody else was faster.
     Later,
 }
 
@@ -59,16 +59,18 @@ fn now_ms() -> i64 {
 }
 
 /// A manifest and its version.
+///
+/// # Errors
+/// S3 does not say, or it is of no form that this version reads.
 pub async fn manifest(bucket: &Bucket<'_>, shelf: &Shelf) -> Result<Option<(Job, String, Bytes)>, Trouble> {
-    let Some(object) = bucket.get(&shelf.manifest()).await? else { return Ok(None) };
-    let read = serde_json::from_slice::<Job>(&object.body).ok().filter(|job| job.version <= VERSION);
-    if read.is_none() {
-        tracing::error!(
-            manifest = bucket.uri(&shelf.manifest()),
-            "the manifest of a job is of no form that this version reads"
-        );
+    let key = shelf.manifest();
+    let Some(object) = bucket.get(&key).await? else { return Ok(None) };
+    let form = |why: &str| Trouble::new(&format!("the manifest {}", bucket.uri(&key)), why);
+    let job: Job = serde_json::from_slice(&object.body).map_err(|error| form(&error.to_string()))?;
+    if job.version > VERSION {
+        return Err(form("a later version wrote it: upgrade this proxy"));
     }
-    Ok(read.map(|job| (job, object.version, object.body)))
+    Ok(Some((job, object.version, object.body)))
 }
 
 /// Works on a job.
@@ -147,7 +149,7 @@ async fn try_work(
         }
     }
     if run.is_gone() {
-        return Ok(Left::Held);
+        return Ok(Left::Later);
     }
     let counts = run.job().counts();
     tracing::info!(job = run.job().id, completed = counts.completed, failed = counts.failed, cost_usd = %run.job().spent, "a job is over");
