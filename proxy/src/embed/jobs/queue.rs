@@ -98,7 +98,7 @@ mod tests {
             position: 3,
         };
         let queue = |url: &str| Queue { url: url.to_owned(), region: None };
-        let plain = body(&queue("https://h/1/q"), &[letter.clone()]);
+        let plain = body(&queue("https://h/1/q"), std::slice::from_ref(&letter));
         let said: Value = serde_json::from_str(plain["Entries"][0]["MessageBody"].as_str().unwrap()).unwrap();
         assert_eq!((&said["index"], &said["text"], &said["position"]), (&7.into(), &"hello".into(), &3.into()));
         assert!(plain["Entries"][0].get("MessageGroupId").is_none());
