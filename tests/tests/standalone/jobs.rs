@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tollway_tests::http::{self, Reply};
 use tollway_tests::moto::Moto;
 use tollway_tests::process::Proxy;
@@ -271,6 +272,30 @@ async fn a_proxy_that_is_killed_while_it_sends_pays_for_what_it_may_have_sent() 
     let worked_on = stand.worked_on();
     assert!((30..=42).contains(&worked_on.len()), "{worked_on:?}");
     stand.paid(bound(&worked_on)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_texts_are_done_once_each() {
+    let stand = Stand::start("100.00").await;
+    let manifests = manifests(&stand.queue, "100.00").replace("maxItems: 4", "maxItems: 64");
+    std::fs::write(stand.folder.join("tollway.yaml"), manifests).expect("a manifest");
+    wait::until("larger batches", async || {
+        stand.proxy.table().await.to_string().contains("\"maxItems\":64").then_some(())
+    })
+    .await;
+    let (texts, began) = (texts(5_000), Instant::now());
+    let id = stand.accepted(&texts).await;
+    let accepted = began.elapsed();
+    let job = stand.over(&id).await;
+    println!("5,000 texts: accepted in {accepted:?}, done in {:?}", began.elapsed());
+    assert_eq!(job["item_counts"]["completed"], 5_000, "{job}");
+    let lines = stand.lines(&id).await;
+    for (at, text) in texts.iter().enumerate() {
+        assert_eq!(lines[at]["index"], at);
+        assert_vector(&lines[at]["embedding"], text);
+    }
+    assert_eq!(stand.worked_on().len(), 5_000);
+    assert_eq!(stand.paid(bound(&texts)).await, bound(&texts));
 }
 
 #[tokio::test(flavor = "multi_thread")]
