@@ -197,6 +197,12 @@ impl Run {
         calls
     }
 
+    /// Whether nothing is on its way and nothing can be done for a while: somebody else's job may be worked on meanwhile.
+    #[must_use]
+    pub fn is_held(&self, now_ms: i64) -> bool {
+        (now_ms < self.send_after || now_ms < self.tell_after) && !self.is_over() && self.next(now_ms).is_empty()
+    }
+
     /// Takes what a call came to; whether anything moved on.
     pub fn hear(&mut self, heard: Heard, now_ms: i64) -> bool {
         match heard {

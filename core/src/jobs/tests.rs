@@ -354,11 +354,19 @@ fn nothing_is_sent_while_a_budget_says_no_and_the_job_says_why() {
     assert_eq!(run.next(0), [Call::Save]);
     run.hear(Heard::Saved, 0);
     assert_eq!((run.next(0), run.job().reason.clone()), (vec![], Some(reason())));
+    // It makes room for others as long as that is so, and only when nothing of it is on its way.
+    assert!(run.is_held(0) && !run.is_held(60_000));
     assert_eq!(run.job().status(), Status::Queued);
     // Asked again later; the reason goes when the money comes.
     assert_eq!(run.next(60_000), [Call::Prepare(0), Call::Prepare(2)]);
     run.hear(Heard::Prepared(0, WORST), 60_000);
     assert_eq!(run.job().reason, None);
+    run.hear(Heard::Held(reason()), 60_000);
+    for heard in [Heard::Saved, Heard::Accepted(0, Place { output: String::new(), failure: None }), Heard::Saved] {
+        assert!(!run.is_held(60_000));
+        run.hear(heard, 60_000);
+    }
+    assert_eq!((run.next(60_000), run.is_held(60_000)), (vec![Call::Look(0)], false));
 }
 
 #[test]

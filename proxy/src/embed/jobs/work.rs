@@ -32,7 +32,8 @@ pub enum Left {
     Held,
     /// There is a mark and no manifest.
     Nothing,
-    /// It goes on at another time: the table changed, S3 cannot be reached, or somebody else was faster.
+    /// It goes on at another time: the table changed, S3 cannot be reached, no budget gives anything just now, or somebody else was
+    /// faster.
     Later,
 }
 
@@ -127,6 +128,10 @@ async fn try_work(
             run.hear(heard, now_ms());
             desk.keep(|first| run.is_funded(first));
             continue;
+        }
+        // One that waits for money does not stand in the way of others; it is looked at again soon.
+        if calls.is_empty() && run.is_held(now_ms()) {
+            return Ok(Left::Later);
         }
         if saved.elapsed() > FRESH && calls.iter().any(|call| matches!(call, Call::Invoke(_))) {
             run.beat();
