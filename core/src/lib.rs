@@ -15,6 +15,7 @@
 //! | [`spend`] | usage and prices; costs, grants and settlements, as pure state machines |
 //! | [`rate`] | a limit on a rate, its state and a moment; whether so much may go out |
 //! | [`classify`] | the text of a prompt; the class that rules go by |
+//! | [`jobs`] | an embedding job and what its calls came to; the calls that are made next |
 //! | [`status`] | verdicts and what proxies saw; conditions with reasons, on the resources |
 //! | [`html`] | words and amounts; what the status pages have in common |
 //!
@@ -27,6 +28,7 @@ pub mod classify;
 pub mod compile;
 pub mod control;
 pub mod html;
+pub mod jobs;
 pub mod manifest;
 pub mod rate;
 pub mod snapshot;

@@ -8,7 +8,7 @@ mod budget;
 mod embedding;
 
 pub use budget::{Budget, Mode, OnExhausted, Period, Reached, Threshold};
-pub use embedding::{Batching, Embedder, Embedding, Payload, Pooling, Preprocess, SageMaker, Source};
+pub use embedding::{Batching, Embedder, Embedding, Jobs, Payload, Pooling, Preprocess, Queue, SageMaker, Source};
 
 use crate::spend::Price;
 use serde::{Deserialize, Serialize};

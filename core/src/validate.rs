@@ -3,6 +3,7 @@
 mod budget;
 mod duration;
 mod embedding;
+mod jobs;
 mod not_yet;
 mod provider;
 mod route;

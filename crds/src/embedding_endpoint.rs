@@ -94,7 +94,7 @@ pub struct EmbeddingEndpointSpec {
     /// The 95th percentile that `MeetsLatencyTarget` compares with, 1ms to 10m. Absent: `MeetsLatencyTarget` is Unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_target: Option<Duration>,
-    /// Asynchronous inference for very large jobs. Absent: none. Not acted on yet: `Supported=False`.
+    /// Asynchronous inference for very large jobs, at `/v1/embeddings/jobs`. Every batch is reserved in the budgets and charged as a request. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Jobs>,
 }

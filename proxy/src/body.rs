@@ -1,10 +1,11 @@
-//! The response body that clients get: nothing, bytes, a relayed stream or lines of vectors; polled by the server, without a task or channel of its own.
+//! The response body that clients get: nothing, bytes, a relayed stream, lines of vectors or the pages of a job's result; polled by the server, without a task or channel of its own.
 
 mod relay;
 
 pub use relay::{KEEP_ALIVE, Pace, Relay, Running};
 
 use crate::embed::Lines;
+use crate::embed::jobs::Pages;
 use crate::server::Busy;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -25,6 +26,7 @@ enum Content {
     Bytes(Bytes),
     Stream(Box<Relay>),
     Lines(Box<Lines>),
+    Pages(Pages),
 }
 
 impl Body {
@@ -41,6 +43,11 @@ impl Body {
     #[must_use]
     pub const fn lines(lines: Box<Lines>) -> Self {
         Self { content: Content::Lines(lines), busy: None }
+    }
+
+    #[must_use]
+    pub const fn pages(pages: Pages) -> Self {
+        Self { content: Content::Pages(pages), busy: None }
     }
 
     /// The same body, keeping the connection busy while it lasts.
@@ -64,6 +71,7 @@ impl http_body::Body for Body {
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Content::Stream(relay) => relay.poll_next(cx).map(|next| next.map(Ok)),
             Content::Lines(lines) => lines.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Pages(pages) => pages.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -74,7 +82,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Stream(_) | Content::Lines(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Lines(_) | Content::Pages(_) => SizeHint::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod batch;
 mod call;
 pub mod endpoint;
+pub mod jobs;
 mod lines;
 mod payload;
 mod queue;

@@ -116,6 +116,7 @@ pub fn embedding(upstreams: &[&str]) -> Embedding {
         retry: route.retry,
         circuit_breaker: route.circuit_breaker,
         timeouts: route.timeouts,
+        jobs: None,
         budgets: vec![],
     }
 }

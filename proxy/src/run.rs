@@ -1,6 +1,7 @@
 //! Settings in, a proxy that serves until it is told to stop: starts the source, the ledger, the admin port and the server, and drains them in reverse.
 
 use crate::admin::{self, Admin};
+use crate::embed::jobs;
 use crate::ledger::Ledger;
 use crate::ledger::remote;
 use crate::ledger::standalone::Standalone;
@@ -142,6 +143,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         let mut stopping = stopping;
         _ = stopping.wait_for(|stop| *stop).await;
     };
+    let jobs = tokio::spawn(jobs::follow(Arc::clone(&proxy), parts.incarnation.clone(), told.subscribe()));
     let serving = tokio::spawn(server::serve(listener, tls, proxy, workers, until, DRAIN));
 
     signals.recv().await;
@@ -153,6 +155,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             Ok(cut) => tracing::warn!(cut, "connections were cut: they took longer than {} s", DRAIN.as_secs()),
             Err(error) => tracing::error!(%error, "the server ended in an error"),
         }
+        // What jobs hold goes back first.
+        drop(jobs.await);
         parts.stop.send_replace(true);
         if tokio::time::timeout(CLOSE, books).await.is_err() {
             tracing::warn!("not every grant is known to be closed; what is left of them is charged in full later");

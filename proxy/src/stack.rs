@@ -2,6 +2,7 @@
 
 mod count;
 mod intake;
+mod jobs;
 pub mod respond;
 pub mod threshold;
 
@@ -13,6 +14,7 @@ use crate::body::{Body, KEEP_ALIVE, Pace};
 use crate::cache::{Answers, CAPACITY, From, Sameness};
 use crate::dialect::Dialect;
 use crate::embed;
+use crate::embed::jobs::Desks;
 use crate::embed::vectors::Vectors;
 use crate::error::{ApiError, Code};
 use crate::ledger::Ledger;
@@ -49,6 +51,7 @@ pub struct Proxy {
     pub upstream: Upstream,
     pub answers: Answers,
     pub vectors: Vectors,
+    pub jobs: Desks,
     pub tokens: Tokens,
     pub aws: Aws,
     pub tracer: Tracer,
@@ -102,6 +105,7 @@ impl Proxy {
             upstream: Upstream::default(),
             answers,
             vectors: Vectors::new(options.cache_size),
+            jobs: Desks::default(),
             tokens: Tokens::default(),
             aws: Aws::new(),
             tracer,
@@ -140,6 +144,10 @@ async fn serve(
         let asked = intake::model(head.uri.path());
         let models = respond::models(&serving, &proxy.tokens, proxy.options.gateway, &head.headers, asked.as_deref());
         return models.map(Reply::Models).ok_or_else(|| unknown_model(&asked.unwrap_or_default()));
+    }
+    // What is not answered at once: a job is taken, looked at or cancelled.
+    if endpoint == Endpoint::Jobs {
+        return jobs::serve(proxy, &serving, &head, body, entry).await;
     }
     // The model stands in the body, and everything else follows from the model.
     let body = intake::read(&head, body, dialect, proxy.options.body_limit).await?;

@@ -114,6 +114,23 @@ pub async fn try_get(url: &str) -> anyhow::Result<Reply> {
     send(request(Method::GET, url, &[]).body(Full::default())?).await
 }
 
+/// PUT of any bytes with these headers.
+pub async fn put(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> anyhow::Result<Reply> {
+    send(request(Method::PUT, url, headers).body(Full::from(body.into()))?).await
+}
+
+/// DELETE with these headers; fails when there is no reply at all.
+pub async fn delete(url: &str, headers: &[(&str, &str)]) -> Reply {
+    let request = request(Method::DELETE, url, headers).body(Full::default()).expect("a request");
+    send(request).await.unwrap_or_else(|e| panic!("DELETE {url}: {e:?}"))
+}
+
+/// GET with these headers; fails when there is no reply at all.
+pub async fn get_as(url: &str, headers: &[(&str, &str)]) -> Reply {
+    let request = request(Method::GET, url, headers).body(Full::default()).expect("a request");
+    send(request).await.unwrap_or_else(|e| panic!("GET {url}: {e:?}"))
+}
+
 /// POST of a JSON value.
 pub async fn post(url: &str, body: &Value) -> Reply {
     try_post(url, body, &[]).await.unwrap_or_else(|e| panic!("POST {url}: {e:?}"))

@@ -5,6 +5,12 @@ use crate::{http, python, scratch, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 
+/// Somebody's signature: moto's S3 gives private objects to whoever shows one, and looks at none.
+pub const SIGNED: (&str, &str) = (
+    "authorization",
+    "AWS4-HMAC-SHA256 Credential=AKIASIMULATED0000001/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+);
+
 /// A running moto server: accounts of AWS in memory.
 pub struct Moto {
     /// Where it answers, for any service.
@@ -25,6 +31,11 @@ impl Moto {
         wait::until("moto to answer", async || http::try_get(&format!("{url}/moto-api/")).await.is_ok().then_some(()))
             .await;
         Moto { url, record, _process: process }
+    }
+
+    /// An object of S3, by bucket and key.
+    pub async fn object(&self, path: &str) -> http::Reply {
+        http::get_as(&format!("{}/{path}", self.url), &[SIGNED]).await
     }
 
     /// The operations that Tollway called, in order: scripts call as boto3.

@@ -37,6 +37,7 @@ mod embedder;
 mod generate;
 mod hosted;
 mod openai;
+mod queued;
 mod reply;
 mod script;
 mod serve;
@@ -97,6 +98,11 @@ impl Sim {
     /// Adds a rule behind those already there.
     pub fn script(&self, rule: Rule) {
         self.state.script().push(rule);
+    }
+
+    /// Results of asynchronous invocations are held back from now on, or no longer.
+    pub fn hold_results(&self, hold: bool) {
+        self.state.holding.send_replace(hold);
     }
 
     /// Drops every rule.

@@ -12,6 +12,7 @@ mod standalone {
     mod examples;
     mod footprint;
     mod hosted;
+    mod jobs;
     mod openai_client;
     mod openai_embeddings;
     mod openai_responses;

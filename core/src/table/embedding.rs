@@ -46,6 +46,9 @@ pub struct Embedding {
     pub circuit_breaker: CircuitBreaker,
     /// Limits on waiting.
     pub timeouts: Timeouts,
+    /// How very large jobs are done; absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Jobs>,
     /// Names of the budgets that bind it, sorted; every one must admit a request.
     pub budgets: Vec<String>,
 }
@@ -106,6 +109,32 @@ pub enum Pooling {
     Cls,
     /// The mean of all tokens'.
     Mean,
+}
+
+/// How very large jobs are done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Jobs {
+    /// The bucket of everything about them.
+    pub bucket: String,
+    /// What all of their keys begin with, without a slash at either end.
+    pub prefix: String,
+    /// The endpoint that takes the batches; its region and payload are the first source's.
+    pub endpoint_name: String,
+    /// Where failed items go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<Queue>,
+}
+
+/// A queue of SQS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// Its name for SQS.
+    pub url: String,
+    /// Absent: the endpoint's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// What is done to every text.

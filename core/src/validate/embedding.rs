@@ -3,7 +3,7 @@
 use super::{
     Context, Errors,
     duration::{HOUR, MINUTE, SECOND},
-    provider, route,
+    jobs, provider, route,
 };
 use crate::{
     snapshot::Mode,
@@ -46,7 +46,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         cache,
         price,
         latency_target,
-        jobs: _,
+        jobs,
     } = spec;
     let embedders = fallback.iter().enumerate().map(|(at, other)| {
         let path = format!("spec.fallback[{at}]");
@@ -66,6 +66,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
     }
     let latency_target_ms =
         latency_target.as_ref().map(|_| errors.duration(latency_target, "spec.latencyTarget", SECOND, 1..=10 * MINUTE));
+    let jobs = jobs.as_ref().map(|jobs| jobs::check(jobs, &sagemaker.endpoint_name, errors));
     let spec::Preprocess { nfc, whitespace } = preprocess.clone().unwrap_or_default();
     let table = table::Embedding {
         requires: Vec::new(),
@@ -88,6 +89,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         circuit_breaker: route::circuit(Default::default(), errors),
         timeouts: route::waits(Default::default(), errors),
         budgets: Vec::new(),
+        jobs,
         sources,
     };
     let price = price.as_ref().map(|price| errors.price(price, "spec.price"));

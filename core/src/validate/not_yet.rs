@@ -30,7 +30,7 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
 }
 
 fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
-    let EmbeddingEndpointSpec { provision, autoscaling, jobs, .. } = spec;
+    let EmbeddingEndpointSpec { provision, autoscaling, .. } = spec;
     // Only an operator speaks with AWS about instances.
     let alone = mode == Mode::Standalone;
     found.ignore(
@@ -43,7 +43,6 @@ fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
         alone && autoscaling.is_some(),
         "an operator keeps it; standalone has none, and scaling is left as it is",
     );
-    found.ignore("spec.jobs".to_owned(), jobs.is_some(), "there are no asynchronous jobs yet");
 }
 
 fn budget(spec: &CostBudgetSpec, mode: Mode, found: &mut NotYet) {

@@ -148,23 +148,30 @@ pub enum Metric {
     QueueDepth,
 }
 
-/// Asynchronous inference.
+/// Asynchronous inference: `/v1/embeddings/jobs` takes what `/v1/embeddings` takes, and its batches go through SageMaker's InvokeEndpointAsync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Jobs {
-    /// Where results are written.
+    /// `s3://bucket/prefix`, in the endpoint's region: a folder of the namespace and the endpoint under it holds each job's state, input and
+    /// vectors. The proxy reads and writes there, the endpoint's role reads. Nothing is deleted: give the prefix a lifecycle rule.
     #[schemars(length(min = 1, max = 1024), regex(pattern = "^s3://[!-~]+$"))]
     pub s3_uri: String,
-    /// Where jobs go that failed for good. Default: nowhere.
+    /// The endpoint that takes the batches. SageMaker invokes one that has an asynchronous configuration in no other way, so it is mostly
+    /// another one than `spec.sagemaker`, of the same model and payload. Default: `spec.sagemaker.endpointName`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_name: Option<String>,
+    /// Where items go that failed for good, one message each. Default: nowhere; the job's result says which failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetter>,
 }
 
-/// Where jobs go that failed for good.
+/// Where items go that failed for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// URL of an SQS queue.
+    /// URL of an SQS queue, `https://sqs.us-east-1.amazonaws.com/123456789012/name`; a queue whose name ends in `.fifo` keeps each item once. The
+    /// request goes to SQS in the region that the URL names, whatever its host.
     #[schemars(length(min = 1, max = 1024), regex(pattern = "^https?://[^\\s?#@]+$"))]
     pub sqs_queue_url: String,
 }

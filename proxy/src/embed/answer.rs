@@ -200,7 +200,7 @@ impl Assembly {
 }
 
 /// One item of OpenAI's list.
-fn item(out: &mut BytesMut, index: usize, vector: &[u8], base64: bool) {
+pub fn item(out: &mut BytesMut, index: usize, vector: &[u8], base64: bool) {
     out.put_slice(format!("{{\"object\":\"embedding\",\"index\":{index},\"embedding\":").as_bytes());
     value(out, vector, base64);
     out.put_u8(b'}');

@@ -17,7 +17,7 @@ pub(super) const OUTCOMES: [&str; 8] =
 pub(super) const ATTEMPTS: [&str; 8] =
     ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
 const CACHE: [&str; 3] = ["miss", "hit", "shared_hit"];
-const TEXTS: [&str; 3] = ["sent", "kept", "wrong_dimensions"];
+const TEXTS: [&str; 5] = ["sent", "kept", "wrong_dimensions", "job_completed", "job_failed"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
 const CIRCUITS: [&str; 3] = ["Closed", "HalfOpen", "Open"];
 
@@ -125,6 +125,16 @@ impl RouteMeter {
         let texts = given(0).saturating_add(given(1));
         let endpoint = Embedding::named(&self.route)?.to_owned();
         (texts + waiting + batches > 0).then_some(EndpointObservation { endpoint, texts, waiting, batches })
+    }
+
+    /// Texts of jobs that are embedded.
+    pub fn job_completed(&self, texts: u64) {
+        self.count_texts(3, texts);
+    }
+
+    /// Texts of jobs that failed for good.
+    pub fn job_failed(&self, texts: u64) {
+        self.count_texts(4, texts);
     }
 
     fn count_texts(&self, at: usize, texts: u64) {

@@ -29,7 +29,7 @@ mod wire;
 pub use super::names::ToolNames;
 pub use credentials::{Aws, AwsError, Destination};
 pub use embed::{Embedder, chats, decode_embeddings, embed};
-pub use endpoint::{AGENT_CORE, BEDROCK, SAGEMAKER, path, segment};
+pub use endpoint::{AGENT_CORE, BEDROCK, S3, SAGEMAKER, SQS, Service, path, segment};
 pub use error::{decode_error, decode_exception, malformed, transport_error};
 pub use family::Family;
 pub use frame::{Frame, Frames};

@@ -1,5 +1,6 @@
 //! A request's head and body in; which endpoint it is for and all of its bytes out, or one clear error.
 
+use super::jobs;
 use crate::dialect::Dialect;
 use crate::embed::{self, Asked};
 use crate::error::{ApiError, Code};
@@ -30,6 +31,8 @@ pub enum Endpoint {
     /// The number of input tokens is wanted.
     CountTokens,
     Models,
+    /// Embedding jobs.
+    Jobs,
 }
 
 /// The dialect of whoever calls `path`, whether or not it is served.
@@ -49,6 +52,14 @@ pub fn dialect(path: &str) -> Dialect {
 /// The endpoint that a request is for.
 pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
     let (method, path) = (&head.method, head.uri.path());
+    if let Some(place) = jobs::place(path) {
+        let allowed = jobs::allowed(place);
+        let names = || allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(" and ");
+        return match allowed.contains(method) {
+            true => Ok(Endpoint::Jobs),
+            false => Err(not_allowed(path, &names(), method)),
+        };
+    }
     let (endpoint, allowed) = match path {
         "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings" => {
             (Endpoint::Answer, Method::POST)
@@ -60,16 +71,19 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint, ApiError> {
         }
         _ => {
             let message = format!(
-                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/messages/count_tokens, /v1/models, /v1/models/{{model}}, Bedrock's /model/{{id}}/... and SageMaker's /endpoints/{{name}}/invocations"
+                "nothing is served at {path}; there are /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/embeddings/jobs, /v1/messages, /v1/messages/count_tokens, /v1/models, /v1/models/{{model}}, Bedrock's /model/{{id}}/... and SageMaker's /endpoints/{{name}}/invocations"
             );
             return Err(ApiError::invalid(message).status(StatusCode::NOT_FOUND));
         }
     };
     if *method != allowed {
-        let message = format!("{path} takes {allowed}, not {method}");
-        return Err(ApiError::invalid(message).status(StatusCode::METHOD_NOT_ALLOWED));
+        return Err(not_allowed(path, allowed.as_str(), method));
     }
     Ok(endpoint)
+}
+
+fn not_allowed(path: &str, allowed: &str, method: &Method) -> ApiError {
+    ApiError::invalid(format!("{path} takes {allowed}, not {method}")).status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// What a request asks of an embedding endpoint.
@@ -124,6 +138,12 @@ pub fn template(path: &str) -> &'static str {
     ];
     if let Some(known) = PLAIN.iter().find(|known| **known == path) {
         return known;
+    }
+    match jobs::place(path) {
+        None => {}
+        Some(jobs::Place::All) => return "/v1/embeddings/jobs",
+        Some(jobs::Place::One(_)) => return "/v1/embeddings/jobs/{id}",
+        Some(jobs::Place::Result(_)) => return "/v1/embeddings/jobs/{id}/result",
     }
     match bedrock::call(path) {
         Some(Call { api: Api::Converse, stream: false, .. }) => "/model/{id}/converse",

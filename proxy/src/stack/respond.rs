@@ -6,6 +6,7 @@ use crate::auth::{self, tokens::Tokens};
 use crate::body::{Body, Pace, Relay, Running};
 use crate::cache::{Kept, Place};
 use crate::dialect::{ATTEMPTS, CACHE, COST, Dialect, REMAINING, REQUEST_ID, ROUTE, TARGET, explain};
+use crate::embed::jobs::Pages;
 use crate::embed::{Answered, Lines};
 use crate::error::{ApiError, Code};
 use crate::metrics::Outcome;
@@ -13,7 +14,7 @@ use crate::source::Serving;
 use crate::surface::openai::{render_model, render_models};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, TE};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::sync::Arc;
 use tollway_core::spend::{Nano, Usage};
 use tollway_core::table::Embedding;
@@ -46,6 +47,10 @@ pub enum Reply {
     /// Of an embedding endpoint.
     Vectors(Answered),
     Lines(Box<Lines>),
+    /// What there is to say of a job, or of several.
+    Job(StatusCode, Bytes),
+    /// A job's result.
+    Pages(Pages),
 }
 
 impl Reply {
@@ -67,14 +72,16 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
     let mut headers = HeaderMap::with_capacity(8);
     describe(&mut headers, &entry);
     let kind = match &reply {
-        Reply::Models(_) | Reply::Count(_) => "application/json",
+        Reply::Models(_) | Reply::Count(_) | Reply::Job(..) => "application/json",
         Reply::Whole { dialect, .. } => dialect.content_type(false),
         Reply::Stream { dialect, .. } => dialect.content_type(true),
         Reply::Kept { dialect, stream, .. } => dialect.content_type(*stream),
         Reply::Vectors(answered) => answered.head.content_type,
         Reply::Lines(lines) => lines.head.content_type,
+        Reply::Pages(pages) => pages.content_type,
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let status = if let Reply::Job(status, _) = &reply { *status } else { StatusCode::OK };
     let body = match reply {
         Reply::Models(body) => {
             entry.outcome = Outcome::Ok;
@@ -117,6 +124,15 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
             (entry.usage, entry.cost, entry.outcome) = (usage, Some(cost), Outcome::Ok);
             Body::bytes(body)
         }
+        Reply::Job(status, body) => {
+            // What a job costs is told by itself.
+            (entry.status, entry.outcome) = (status, Outcome::Ok);
+            Body::bytes(body)
+        }
+        Reply::Pages(pages) => {
+            entry.outcome = Outcome::Ok;
+            Body::pages(pages)
+        }
         Reply::Lines(lines) => {
             headers.insert(CACHE, HeaderValue::from_static(lines.head.cache));
             Body::lines(Box::new(lines.told_by(entry)))
@@ -138,6 +154,7 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
         }
     };
     let mut response = Response::new(body);
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }

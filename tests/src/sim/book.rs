@@ -322,6 +322,11 @@ impl Flight {
         self.seen.as_ref().map_or(0, |seen| seen.id)
     }
 
+    /// Who sent it.
+    pub(super) fn client(&self) -> Option<String> {
+        self.seen.as_ref()?.client.clone()
+    }
+
     pub(super) fn note(&mut self, change: impl FnOnce(&mut Seen)) {
         if let Some(seen) = &mut self.seen {
             change(seen);

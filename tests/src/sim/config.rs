@@ -20,6 +20,8 @@ pub struct Config {
     pub bearer_tokens: Vec<String>,
     /// API keys of the OpenAI and Anthropic surfaces; empty: any client may call.
     pub api_keys: Vec<String>,
+    /// Where S3 answers, for InvokeEndpointAsync: inputs are read and results written there.
+    pub s3: Option<String>,
     /// False: requests on the Bedrock surface need no signature, as for a benchmark.
     pub authenticate: bool,
     /// How far a signature's date may be from now, in seconds.
@@ -170,6 +172,7 @@ impl Default for Config {
             credentials: vec![Credential::example()],
             bearer_tokens: vec!["bedrock-api-key-simulated".to_owned()],
             api_keys: Vec::new(),
+            s3: None,
             authenticate: true,
             max_skew_seconds: 300,
             reply: Reply::text("The toll is paid and the road is open."),

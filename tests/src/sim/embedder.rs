@@ -30,7 +30,7 @@ pub fn vector(text: &str, dimensions: usize) -> Vec<f32> {
     numbers.into_iter().map(|number| (number / length) as f32).collect()
 }
 
-fn error(flight: Flight, status: u16, name: &'static str, body: &Value) -> Response<Body> {
+pub(super) fn error(flight: Flight, status: u16, name: &'static str, body: &Value) -> Response<Body> {
     let mut response = whole(status, "application/json", body.to_string());
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(name));
     serve::refuse(flight, name, response)
@@ -43,7 +43,7 @@ fn of_container(flight: Flight, status: u16, words: &str) -> Response<Body> {
     error(flight, 424, "ModelError", &body)
 }
 
-fn scripted(flight: Flight, exception: Exception) -> Response<Body> {
+pub(super) fn scripted(flight: Flight, exception: Exception) -> Response<Body> {
     let (name, status) = match exception {
         Exception::Throttling => ("ThrottlingException", 429),
         Exception::ServiceUnavailable => ("ServiceUnavailable", 503),
@@ -54,6 +54,17 @@ fn scripted(flight: Flight, exception: Exception) -> Response<Body> {
         _ => ("InternalFailure", 500),
     };
     error(flight, status, name, &json!({"Message": exception.wire().2}))
+}
+
+/// Whose request it is.
+pub(super) fn known(state: &State, flight: &mut Flight, parts: &Parts, body: &[u8]) -> Result<(), signature::Denied> {
+    if state.config.authenticate {
+        let skew = Duration::from_secs(state.config.max_skew_seconds);
+        let known = signature::Known { credentials: &state.config.credentials, bearer: &[], service: "sagemaker" };
+        let client = signature::verify(&known, parts, body, SystemTime::now(), skew)?;
+        flight.note(|seen| seen.client = Some(client));
+    }
+    Ok(())
 }
 
 /// InvokeEndpoint.
@@ -68,13 +79,8 @@ pub(super) async fn invoke(
     let Some(name) = name.filter(|_| parts.method == Method::POST) else {
         return Ok(error(flight, 404, "UnknownOperationException", &json!({})));
     };
-    if state.config.authenticate {
-        let skew = Duration::from_secs(state.config.max_skew_seconds);
-        let known = signature::Known { credentials: &state.config.credentials, bearer: &[], service: "sagemaker" };
-        match signature::verify(&known, parts, body, SystemTime::now(), skew) {
-            Ok(client) => flight.note(|seen| seen.client = Some(client)),
-            Err(denied) => return Ok(error(flight, 403, denied.name, &json!({"Message": denied.message}))),
-        }
+    if let Err(denied) = known(state, &mut flight, parts, body) {
+        return Ok(error(flight, 403, denied.name, &json!({"Message": denied.message})));
     }
     let found = state.config.model(name).and_then(|(id, model)| Some((id, model, model.embeds.as_ref()?)));
     let Some((id, model, embeds)) = found else {
@@ -125,7 +131,7 @@ pub(super) async fn openai(state: &Arc<State>, mut flight: Flight, body: &[u8]) 
     serve::send(state, flight, answer, decision.pace.unwrap_or_default(), decision.fault).await
 }
 
-fn texts(embeds: &Embeds, field: &str, body: &[u8]) -> Result<Vec<String>, (u16, String)> {
+pub(super) fn texts(embeds: &Embeds, field: &str, body: &[u8]) -> Result<Vec<String>, (u16, String)> {
     let body: Value = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
     let texts: Vec<String> = match &body[field] {
         Value::String(text) => vec![text.clone()],
@@ -142,14 +148,21 @@ fn texts(embeds: &Embeds, field: &str, body: &[u8]) -> Result<Vec<String>, (u16,
     Ok(texts)
 }
 
-fn charge(flight: &mut Flight, id: &str, model: &Model, texts: &[String]) -> u64 {
+pub(super) fn charge(flight: &mut Flight, id: &str, model: &Model, texts: &[String]) -> u64 {
     let tokens = |text: &String| (text.len() as u64).div_ceil(model.bytes_per_token);
     let input = texts.iter().map(tokens).sum();
     flight.charge(Charge { model: id.to_owned(), price: model.price, input, cache_read: 0, cache_write: 0 });
     input
 }
 
-fn answer(embeds: &Embeds, answers: Answers, texts: &[String], id: &str, input: u64, fault: Option<&Fault>) -> Answer {
+pub(super) fn answer(
+    embeds: &Embeds,
+    answers: Answers,
+    texts: &[String],
+    id: &str,
+    input: u64,
+    fault: Option<&Fault>,
+) -> Answer {
     let too_long = matches!(fault, Some(Fault::Corrupt { kind: Corruption::Dimensions, .. }));
     let dimensions = embeds.dimensions + usize::from(too_long);
     let vectors: Vec<Vec<f32>> = texts.iter().map(|text| vector(text, dimensions)).collect();

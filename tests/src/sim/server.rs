@@ -4,7 +4,7 @@ use super::book::{Book, Surface};
 use super::config::Config;
 use super::script::Script;
 use super::serve::{Body, Cut, whole};
-use super::{admin, anthropic, bedrock, embedder, hosted, openai};
+use super::{admin, anthropic, bedrock, embedder, hosted, openai, queued};
 use anyhow::Context;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -33,6 +33,8 @@ pub(super) struct State {
     pub book: Arc<Book>,
     script: Mutex<Script>,
     gate: watch::Sender<Gate>,
+    /// Results of asynchronous invocations are held back.
+    pub holding: watch::Sender<bool>,
     listening: watch::Sender<bool>,
     /// Counts the calls of `Sim::release`.
     pub releases: watch::Sender<u64>,
@@ -48,6 +50,7 @@ impl State {
             config,
             script: Mutex::default(),
             gate: watch::Sender::new(Gate::Open),
+            holding: watch::Sender::new(false),
             listening: watch::Sender::new(false),
             releases: watch::Sender::new(0),
         })
@@ -187,7 +190,9 @@ async fn handle(state: &Arc<State>, request: Request<Incoming>) -> Result<Respon
     }
     if path.starts_with("/endpoints/") {
         let flight = state.book.open(Surface::SageMaker, &parts, body.clone());
-        return if hosted::chats(&body) {
+        return if path.ends_with(queued::SUFFIX) {
+            queued::invoke(state, flight, &parts, &body).await
+        } else if hosted::chats(&body) {
             hosted::handle(state, flight, &parts, &body).await
         } else {
             embedder::invoke(state, flight, &parts, &body).await

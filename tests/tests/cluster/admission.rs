@@ -31,11 +31,6 @@ spec:
   - split: [{target: a, weight: 1}]
 ---
 apiVersion: tollway.dev/v1alpha1
-kind: EmbeddingEndpoint
-metadata: {name: jobs}
-spec: {model: bge, dimensions: 2, sagemaker: {endpointName: e}, jobs: {s3Uri: "s3://bucket/prefix"}}
----
-apiVersion: tollway.dev/v1alpha1
 kind: CostBudget
 metadata: {name: nothing}
 spec: {limit: {amount: "0"}, period: Daily}
@@ -79,7 +74,7 @@ async fn a_dry_run_shows_every_mistake_and_what_is_unwise() {
     let told = stderr(&allowed);
     assert!(allowed.status.success(), "{told}");
     assert!(stdout(&allowed).contains("modelroute.tollway.dev/unwise created (server dry run)"));
-    for warning in ["b is in no rule", "has no known price", "spec.jobs", "spec.limit.amount: is 0"] {
+    for warning in ["b is in no rule", "has no known price", "spec.limit.amount: is 0"] {
         assert!(told.lines().any(|line| line.starts_with("Warning: ") && line.contains(warning)), "{warning}: {told}");
     }
 

@@ -71,26 +71,3 @@ async fn a_target_is_off_while_its_secret_is_missing() {
     assert!(!proxy.process.log().contains("sk-right"));
     assert!(!operator.process.log().contains("sk-right"));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_acted_on_yet_is_named() {
-    let cluster = Cluster::shared().await;
-    let namespace = cluster.namespace("unsupported").await;
-    let _operator = Operator::start(cluster, &namespace).await;
-    let endpoint = "---\napiVersion: tollway.dev/v1alpha1\nkind: EmbeddingEndpoint\nmetadata: {name: vectors}\nspec:\n  model: bge\n  \
-                    dimensions: 2\n  sagemaker: {endpointName: e, payload: TEI}\n  jobs: {s3Uri: \"s3://bucket/jobs\"}\n";
-    cluster.apply_text(&namespace, endpoint);
-    wait::until("Supported=False", async || {
-        let seen = cluster.kubectl([
-            "get",
-            "embeddingendpoint",
-            "vectors",
-            "-n",
-            &namespace,
-            "-o",
-            "jsonpath={.status.conditions[?(@.type==\"Supported\")].status}: {.status.conditions[?(@.type==\"Supported\")].message}",
-        ]);
-        (seen.starts_with("False") && seen.contains("spec.jobs")).then_some(())
-    })
-    .await;
-}

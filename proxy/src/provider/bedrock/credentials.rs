@@ -1,6 +1,6 @@
 //! `Aws`: where a request goes and a body in, a signed request out; configuration and credentials are loaded at the first one and kept fresh.
 
-use super::endpoint::{AGENT_CORE, BEDROCK, SAGEMAKER, Service, configured, path, regional};
+use super::endpoint::{AGENT_CORE, BEDROCK, S3, SAGEMAKER, SQS, Service, configured, path, regional};
 use super::sign::sign_request;
 use crate::chat::{ErrorKind, UpstreamError};
 use crate::surface::bedrock::Api;
@@ -12,7 +12,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -145,6 +145,20 @@ impl Aws {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, AwsError> {
+        self.request(Method::POST, to, headers, body).await
+    }
+
+    /// A request of any method.
+    ///
+    /// # Errors
+    /// No region, no credentials, or nothing that can be signed.
+    pub async fn request(
+        &self,
+        method: Method,
+        to: Destination<'_>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, AwsError> {
         let Destination { service, region, role, path } = to;
         let loaded = self.loaded.get_or_init(|| Loaded::from_environment(region.map(str::to_owned))).await;
         let region = match region {
@@ -156,8 +170,8 @@ impl Aws {
             Some((_, endpoint)) => format!("{endpoint}{path}"),
             None => format!("{}{path}", regional(&loaded.config, service, region)),
         };
-        let mut request =
-            Request::post(uri).body(Full::new(body.clone())).map_err(|e| AwsError::Sign(e.to_string()))?;
+        let request = Request::builder().method(method).uri(uri).body(Full::new(body.clone()));
+        let mut request = request.map_err(|e| AwsError::Sign(e.to_string()))?;
         *request.headers_mut() = headers;
         if let (Some(bearer), None) = (loaded.bearer.as_ref().filter(|_| service == BEDROCK), role) {
             request.headers_mut().insert(header::AUTHORIZATION, bearer.clone());
@@ -184,7 +198,7 @@ impl Loaded {
         };
         let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
         let set = |service| configured(&config, service).map(|address| (service, address));
-        let endpoints = [BEDROCK, SAGEMAKER, AGENT_CORE].into_iter().filter_map(set).collect();
+        let endpoints = [BEDROCK, SAGEMAKER, AGENT_CORE, S3, SQS].into_iter().filter_map(set).collect();
         let bearer = std::env::var("AWS_BEARER_TOKEN_BEDROCK").ok().filter(|token| !token.is_empty());
         let bearer = bearer.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let bearer = bearer.map(|mut value| {

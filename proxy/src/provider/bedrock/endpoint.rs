@@ -18,6 +18,8 @@ pub struct Service {
 pub const BEDROCK: Service = Service { id: "Bedrock Runtime", signing: "bedrock", host: ("bedrock-runtime", "") };
 pub const SAGEMAKER: Service =
     Service { id: "SageMaker Runtime", signing: "sagemaker", host: ("runtime", ".sagemaker") };
+pub const S3: Service = Service { id: "S3", signing: "s3", host: ("s3", "") };
+pub const SQS: Service = Service { id: "SQS", signing: "sqs", host: ("sqs", "") };
 pub const AGENT_CORE: Service =
     Service { id: "Bedrock AgentCore", signing: "bedrock-agentcore", host: ("bedrock-agentcore", "") };
 
@@ -31,6 +33,11 @@ pub(super) fn regional(config: &SdkConfig, service: Service, region: &str) -> St
         (true, true) => "api.amazonwebservices.com.cn",
     };
     let (before, after) = service.host;
+    // Older than the others' names.
+    if service == S3 && config.use_dual_stack() == Some(true) {
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        return format!("https://s3{fips}.dualstack.{region}.{domain}");
+    }
     format!("https://{before}{fips}{after}.{region}.{domain}")
 }
 
@@ -97,6 +104,9 @@ mod tests {
             "https://bedrock-runtime-fips.us-gov-west-1.amazonaws.com"
         );
         assert_eq!(regional(&config, SAGEMAKER, "us-east-1"), "https://runtime-fips.sagemaker.us-east-1.amazonaws.com");
+        let config = SdkConfig::builder().use_dual_stack(true).build();
+        assert_eq!(regional(&config, S3, "eu-west-1"), "https://s3.dualstack.eu-west-1.amazonaws.com");
+        assert_eq!(regional(&config, SQS, "eu-west-1"), "https://sqs.eu-west-1.api.aws");
     }
 
     /// Knows an address for the Bedrock runtime only.
