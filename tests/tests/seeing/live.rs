@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tollway_tests::http;
 use tollway_tests::process::workspace;
 use tollway_tests::prometheus::Prometheus;
 use tollway_tests::wait;
@@ -103,8 +104,35 @@ async fn dashboards_show_what_happens_and_alerts_fire() {
     stage.proxies[1].process.kill();
     stage.cluster.kubectl(["delete", "pod", "proxy-1", "-n", NAMESPACE, "--force"]);
     active(&prometheus, &["TollwayGrantsBurned"], &["firing"]).await;
+    pages_say_the_same(&stage).await;
     stage.redis.process.kill();
     active(&prometheus, &["TollwayProxyDown", "TollwayRedisDown"], &["pending", "firing"]).await;
     stage.operator.process.kill();
     active(&prometheus, &["TollwayOperatorDown"], &["pending", "firing"]).await;
+}
+
+/// The operator's status page has every resource and what it did last; a proxy's has its requests.
+async fn pages_say_the_same(stage: &Stage) {
+    let html = [("accept", "text/html")];
+    let url = format!("{}/status", stage.operator.admin);
+    let page = http::get_as(&url, &html).await.ok().text();
+    for part in [
+        "leading",
+        "<!doctype html>",
+        "/</span>little",
+        "/</span>vectors",
+        "/</span>broken",
+        "Exhausted",
+        "GrantBurned",
+    ] {
+        assert!(page.contains(part), "{part} is not on the operator's page: {page}");
+    }
+    let json = http::get(&url).await.ok().json();
+    let named = |list: &str| json[list].as_array().into_iter().flatten().any(|one| one["namespace"] == NAMESPACE);
+    assert!(named("budgets") && named("routes") && named("endpoints"), "{json}");
+    assert!(json["problems"].as_array().is_some_and(Vec::is_empty), "{json}");
+
+    let page = http::get_as(&format!("{}/status", stage.proxies[0].admin), &html).await.ok().text();
+    let decisions = page.split("Recent decisions").nth(1).unwrap_or_default();
+    assert!(decisions.contains("<td>broken<td>works") && decisions.contains("200"), "{page}");
 }
