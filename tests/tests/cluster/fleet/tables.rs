@@ -119,6 +119,7 @@ async fn ten_thousand_routes_stay_small_and_an_edit_costs_its_own_namespace_only
     let done = async || (written().await >= all).then_some(());
     wait::within(Duration::from_secs(900), "every status", done).await;
     let first = began.elapsed();
+    cluster.service_account(&names[NAMESPACES - 1], "default").await;
     let proxy = operator.new_proxy(&cluster, &names[NAMESPACES - 1], "proxy").await;
     let mut spent = Vec::new();
     for number in 0..EDITS {
