@@ -44,7 +44,9 @@ pub async fn kind(client: Client, kind: Kind, namespace: Option<String>, out: Se
 }
 
 fn raw(object: DynamicObject) -> Raw {
-    let DynamicObject { types, metadata, data } = object;
+    let DynamicObject { types, mut metadata, data } = object;
+    // Who wrote which field is half of an object, and nothing here reads it.
+    metadata.managed_fields = None;
     // The two parts were JSON a moment ago.
     let mut value = data;
     if let Some(fields) = value.as_object_mut() {
