@@ -45,6 +45,16 @@ pub fn percent(spent: &str, limit: &str) -> u64 {
     u64::try_from(percent.min(100)).unwrap_or(100)
 }
 
+/// A forecast: when nothing will be left, else what is spent at the window's end; both as text.
+#[must_use]
+pub fn forecast(at_end: Option<&str>, exhausted_at: Option<&str>) -> String {
+    match (at_end, exhausted_at) {
+        (_, Some(at)) => format!("<span class=warn>nothing left {}</span>", text(at)),
+        (Some(at_end), None) => format!("{} at its end", text(at_end)),
+        (None, None) => "–".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +63,12 @@ mod tests {
     fn a_bar_is_never_wider_than_its_frame() {
         assert_eq!((percent("5.00", "1.00"), percent("0.00", "0.00"), percent("nonsense", "1.00")), (100, 0, 0));
         assert!(bar(250).contains("width:100%"));
+    }
+
+    #[test]
+    fn a_forecast_is_the_nearest_trouble() {
+        assert!(forecast(Some("9"), Some("<soon>")).contains("nothing left &lt;soon&gt;"));
+        assert_eq!((forecast(Some("9"), None), forecast(None, None)), ("9 at its end".to_owned(), "–".to_owned()));
     }
 
     #[test]

@@ -192,6 +192,34 @@ impl Batch {
 }
 
 impl Job {
+    /// One that nobody works on yet.
+    #[must_use]
+    pub fn new(
+        id: String,
+        model: String,
+        user: Option<String>,
+        base64: bool,
+        created_at: i64,
+        batches: BTreeMap<u32, Batch>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            model,
+            user,
+            base64,
+            created_at,
+            finished_at: None,
+            holder: None,
+            cancelled: false,
+            reason: None,
+            spent: Nano::ZERO,
+            halvings: 0,
+            writes: 0,
+            batches,
+        }
+    }
+
     /// Nothing more happens to it.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-pub use overview::{Decision, Reader};
+pub use overview::Reader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;

@@ -7,7 +7,7 @@
 //! | `notify` | which messages are due, each sent once |
 //! | `mirror` | desired and observed into calls, pure; `mirror/keep` runs them |
 //! | `provision` | the same for the endpoint itself, its configurations and models; `builder` makes its calls |
-//! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each |
+//! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each, `scaling/queues` tells what waits |
 //! | `export` | the figures of every budget, once a minute |
 //!
 //! Nothing here bears on what a ledger grants. Every budget, message and endpoint has a task of its own, so that none waits for another.
@@ -42,8 +42,7 @@ use claim::OnResources;
 use clients::Clients;
 use kube::Client;
 use measures::CloudWatch;
-use scaling::Desk;
-use scaling::queues::Queues;
+use scaling::{Desk, queues};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -234,7 +233,7 @@ impl Aws {
         Q: Fn(&Key) -> Queue + Send,
     {
         let scaling = self.scaling.clone();
-        Queues::new(self.clients.clone()).tell(move || scaling.depths(&queue))
+        queues::tell(CloudWatch::new(self.clients.clone()), queues::EVERY, move || scaling.depths(&queue))
     }
 
     /// Ends every task of the term.

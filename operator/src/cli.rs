@@ -1,5 +1,6 @@
 //! Command line and environment in, settings out; every flag has a `TOLLWAY_...` variable.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ pub struct Run {
     pub namespace: Option<String>,
     /// Name of this replica that no other process bears at the same time: the Pod's. Restarted under it, a leader has its lease back at once.
     /// Default: the host's, made unique, so that a restart waits 6 s for the lease to end.
-    #[arg(long, env = "TOLLWAY_REPLICA", value_name = "NAME")]
+    #[arg(long, env = "TOLLWAY_REPLICA", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub replica: Option<String>,
     /// Serve this namespace only. Default: all.
     #[arg(long, env = "TOLLWAY_WATCH_NAMESPACE")]

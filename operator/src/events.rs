@@ -1,6 +1,5 @@
 //! What happened to a resource in; Kubernetes events on it out, alike ones aggregated.
 
-use crate::admin::Decision;
 use crate::ledger::{Key, View};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -183,16 +182,8 @@ impl Notes {
     }
 
     /// The last notes, the newest first, for the status page.
-    pub fn recent(&self) -> Vec<Decision> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let decision = |(at, note): &(jiff::Timestamp, Note)| Decision {
-            at: format!("{at:.0}"),
-            about: format!("{} {}/{}", note.kind, note.namespace, note.name),
-            reason: note.reason.to_owned(),
-            warning: note.warning,
-            text: note.text.clone(),
-        };
-        recent.iter().map(decision).collect()
+    pub fn recent(&self) -> Vec<(jiff::Timestamp, Note)> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 

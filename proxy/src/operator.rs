@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_that_is_silent_keeps_no_other_waiting_and_stays_to_be_tried() {
+    async fn an_address_that_is_silent_keeps_no_other_waiting() {
         // The one takes connections and says nothing, the other refuses.
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -5,6 +5,8 @@ import sys
 
 import boto3
 
+from sqs import drain
+
 
 def make(bucket, queue):
     boto3.client("s3").create_bucket(Bucket=bucket)
@@ -14,16 +16,6 @@ def make(bucket, queue):
 def keys(bucket):
     pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return [found["Key"] for page in pages for found in page.get("Contents", [])]
-
-
-def drain(queue):
-    sqs = boto3.client("sqs")
-    seen = []
-    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            seen.append(json.loads(message["Body"]))
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    return seen
 
 
 print(json.dumps({"make": make, "keys": keys, "drain": drain}[sys.argv[1]](*sys.argv[2:])))

@@ -5,6 +5,8 @@ import sys
 
 import boto3
 
+from sqs import drain
+
 
 def make():
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
@@ -13,16 +15,6 @@ def make():
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     return {"topic": topic, "queue": queue}
-
-
-def drain(queue):
-    sqs = boto3.client("sqs")
-    seen = []
-    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
-        for message in messages:
-            seen.append(json.loads(message["Body"]))
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    return seen
 
 
 def budgets(account):

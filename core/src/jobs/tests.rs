@@ -8,22 +8,7 @@ const WORST: Nano = Nano(100);
 const ATTEMPTS: u32 = 3;
 
 fn job(items: usize, most: u32) -> Job {
-    Job {
-        version: VERSION,
-        id: "job".to_owned(),
-        model: "m".to_owned(),
-        user: None,
-        base64: false,
-        created_at: 0,
-        finished_at: None,
-        holder: None,
-        cancelled: false,
-        reason: None,
-        spent: Nano::ZERO,
-        halvings: 0,
-        writes: 0,
-        batches: split(&vec![1; items], most, 1_000),
-    }
+    Job::new("job".to_owned(), "m".to_owned(), None, false, 0, split(&vec![1; items], most, 1_000))
 }
 
 fn reason() -> Reason {

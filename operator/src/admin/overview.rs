@@ -1,7 +1,7 @@
 //! The API server in; the resources of every namespace as `kubectl` shows them, and what the operator did last, out.
 
 use crate::error::brief;
-use crate::events::Notes;
+use crate::events::{Note, Notes};
 use crate::index::{Kind, api_resource};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
@@ -92,7 +92,8 @@ impl Reader {
         {
             return overview.clone();
         }
-        let mut overview = Overview { decisions: self.notes.recent(), ..Overview::default() };
+        let mut overview =
+            Overview { decisions: self.notes.recent().into_iter().map(decision).collect(), ..Overview::default() };
         overview.budgets = self.list(Kind::CostBudget, &["/limit/amount", "/period", "/mode"], &mut overview).await;
         overview.routes = self.list(Kind::ModelRoute, &["/models"], &mut overview).await;
         overview.endpoints = self.list(Kind::EmbeddingEndpoint, &["/model"], &mut overview).await;
@@ -120,6 +121,12 @@ impl Reader {
             }
         }
     }
+}
+
+fn decision((at, note): (jiff::Timestamp, Note)) -> Decision {
+    let Note { kind, namespace, name, reason, warning, text, uid: _, action: _ } = note;
+    let about = format!("{kind} {namespace}/{name}");
+    Decision { at: format!("{at:.0}"), about, reason: reason.to_owned(), warning, text }
 }
 
 fn shown<S: DeserializeOwned + Default>(mut object: DynamicObject, fields: &[&str]) -> Shown<S> {

@@ -3,7 +3,7 @@
 use super::overview::{Decision, Overview, Shown, condition};
 use crate::leader::Role;
 use std::fmt::Write;
-use tollway_core::html::{bar, document, percent, text};
+use tollway_core::html::{bar, document, forecast, percent, text};
 use tollway_crds::Condition;
 use tollway_crds::cost_budget::CostBudgetStatus;
 use tollway_crds::embedding_endpoint::EmbeddingEndpointStatus;
@@ -77,11 +77,7 @@ fn budget(out: &mut String, shown: &Shown<CostBudgetStatus>) {
     let of = |field: &str| shown.spec[field].as_str().unwrap_or_default().to_owned();
     let (limit, status) = (of("amount"), &shown.status);
     let spent = status.spent_usd.clone().unwrap_or_else(|| "0".to_owned());
-    let forecast = match (&status.forecast_usd, &status.exhaustion_forecast_at) {
-        (_, Some(at)) => format!("<span class=warn>nothing left {}</span>", text(at)),
-        (Some(at_end), None) => format!("{} at its end", text(at_end)),
-        (None, None) => "–".to_owned(),
-    };
+    let forecast = forecast(status.forecast_usd.as_deref(), status.exhaustion_forecast_at.as_deref());
     let _ = write!(
         out,
         "{} <span class=soft>{} {}</span><td>{}{}<td class=n>{}<td>{forecast}{}",

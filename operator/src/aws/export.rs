@@ -1,8 +1,9 @@
 //! Where every budget stands in; CloudWatch's metrics out, once a minute. What cannot be sent is logged and left: the next minute has newer figures.
 
 use super::error::AwsErrorKind;
-use super::measures::{MOST, Measure, Measures};
+use super::measures::{MOST, Measure, Measures, dollars};
 use crate::ledger::{Key, View};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tollway_core::spend::Figures;
@@ -17,27 +18,47 @@ pub async fn export<M: Measures>(
     every: Duration,
     views: impl Fn() -> Vec<(Key, View)> + Send,
 ) {
-    let mut last = None;
+    let mut sender = Sender::new(measures);
     loop {
         let all = measured(&views(), jiff::Timestamp::now().as_millisecond());
         let began = Instant::now();
+        sender.send(None, &namespace, &all).await;
+        tokio::time::sleep_until(began + if all.is_empty() { FIRST } else { every }).await;
+    }
+}
+
+/// Sends measurements, and says what becomes of them once for each new reason: a right that is missing for a week is not a line a minute.
+pub struct Sender<M> {
+    measures: M,
+    /// Why the last ones of each region did not arrive.
+    failing: BTreeMap<Option<String>, AwsErrorKind>,
+}
+
+impl<M: Measures> Sender<M> {
+    /// Has sent nothing yet.
+    pub fn new(measures: M) -> Sender<M> {
+        Sender { measures, failing: BTreeMap::new() }
+    }
+
+    /// Sends them in parts that are taken, each whatever becomes of the others.
+    pub async fn send(&mut self, region: Option<&str>, namespace: &str, all: &[Measure]) {
+        let place = region.map(str::to_owned);
         for part in all.chunks(MOST) {
-            let failed = measures.put(&namespace, part).await.err();
-            // Once for each new reason: a right that is missing for a week is not a line a minute.
-            match failed.as_ref().map(|error| error.kind) {
-                kind if kind == last => {}
-                Some(kind) => {
-                    let trouble = failed.as_ref().map(|error| error.trouble().message).unwrap_or_default();
-                    tracing::error!(namespace, kind = ?kind, "metrics not sent to CloudWatch: {trouble}");
-                    last = Some(kind);
-                }
+            let failed = self.measures.put(region, namespace, part).await.err();
+            match &failed {
                 None => {
-                    tracing::info!(namespace, "metrics are sent to CloudWatch again");
-                    last = None::<AwsErrorKind>;
+                    if self.failing.remove(&place).is_some() {
+                        tracing::info!(namespace, region, "metrics are sent to CloudWatch again");
+                    }
+                }
+                Some(error) => {
+                    if self.failing.insert(place.clone(), error.kind) != Some(error.kind) {
+                        let trouble = error.trouble().message;
+                        tracing::error!(namespace, region, kind = ?error.kind, "metrics not sent to CloudWatch: {trouble}");
+                    }
                 }
             }
         }
-        tokio::time::sleep_until(began + if all.is_empty() { FIRST } else { every }).await;
     }
 }
 
@@ -48,9 +69,9 @@ fn measured(views: &[(Key, View)], at_ms: i64) -> Vec<Measure> {
         let (namespace, budget) = (key.namespace.clone(), key.name.clone());
         [("SpentUsd", spent), ("LimitUsd", limit), ("RemainingUsd", remaining)].map(|(name, amount)| Measure {
             name,
-            namespace: namespace.clone(),
-            budget: budget.clone(),
-            amount,
+            of: [("Namespace", namespace.clone()), ("Budget", budget.clone())],
+            value: dollars(amount),
+            is_count: false,
             at_ms,
         })
     };
@@ -67,7 +88,7 @@ mod tests {
     struct Heard(mpsc::UnboundedSender<(String, Vec<Measure>)>);
 
     impl Measures for Heard {
-        async fn put(&self, namespace: &str, measures: &[Measure]) -> Result<(), AwsError> {
+        async fn put(&self, _: Option<&str>, namespace: &str, measures: &[Measure]) -> Result<(), AwsError> {
             drop(self.0.send((namespace.to_owned(), measures.to_vec())));
             Err(AwsError {
                 action: "cloudwatch:PutMetricData",
@@ -103,8 +124,8 @@ mod tests {
             let (namespace, first) = heard.recv().await.unwrap();
             let (_, second) = heard.recv().await.unwrap();
             assert_eq!((namespace.as_str(), first.len(), second.len()), ("Tollway", MOST, 3 * budgets - MOST));
-            assert_eq!((first[0].name, first[0].amount), ("SpentUsd", Nano(3)));
-            assert_eq!((first[2].name, first[2].amount), ("RemainingUsd", Nano(7)));
+            assert_eq!((first[0].name, first[0].value), ("SpentUsd", dollars(Nano(3))));
+            assert_eq!((first[2].name, first[2].value), ("RemainingUsd", dollars(Nano(7))));
         }
     }
 }

@@ -1,84 +1,87 @@
-//! Measurements of budgets in; CloudWatch's custom metrics out. The only user of `aws_sdk_cloudwatch`.
+//! Measurements of budgets and of queues in; CloudWatch's custom metrics out. The only user of `aws_sdk_cloudwatch`.
 
-use super::clients::Clients;
+use super::clients::{Clients, Regional};
 use super::error::AwsError;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::config::Builder;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use std::sync::Arc;
-use tokio::sync::OnceCell;
 use tollway_core::spend::Nano;
 use tollway_core::spend::nano::NANOS_PER_DOLLAR;
 
-/// One figure of one budget.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One figure.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
     /// Name of the metric.
     pub name: &'static str,
-    /// The budget's namespace.
-    pub namespace: String,
-    /// The budget's name.
-    pub budget: String,
-    /// The amount.
-    pub amount: Nano,
+    /// What it is a figure of: names and values.
+    pub of: [(&'static str, String); 2],
+    /// The figure.
+    pub value: f64,
+    /// It counts things; else it is an amount.
+    pub is_count: bool,
     /// When it was so, Unix milliseconds.
     pub at_ms: i64,
 }
 
 /// Where measurements go.
 pub trait Measures: Send + Sync + 'static {
-    /// Puts them, at most [`MOST`] at once.
-    fn put(&self, namespace: &str, measures: &[Measure]) -> impl Future<Output = Result<(), AwsError>> + Send;
+    /// Puts them, at most [`MOST`] at once; `region` absent: that of the environment.
+    fn put(
+        &self,
+        region: Option<&str>,
+        namespace: &str,
+        measures: &[Measure],
+    ) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
 /// What CloudWatch takes in one call.
 pub const MOST: usize = 1_000;
 
-/// CloudWatch, in the region of the environment.
+/// CloudWatch.
 #[derive(Debug)]
 pub struct CloudWatch {
     clients: Arc<Clients>,
-    client: OnceCell<Client>,
+    regions: Regional<Client>,
 }
 
 impl CloudWatch {
     /// No client yet.
     pub fn new(clients: Arc<Clients>) -> CloudWatch {
-        CloudWatch { clients, client: OnceCell::new() }
-    }
-
-    async fn client(&self) -> &Client {
-        let make = || async {
-            let config = Builder::from(self.clients.config().await).region(self.clients.region().await);
-            Client::from_conf(config.build())
-        };
-        self.client.get_or_init(make).await
+        CloudWatch { clients, regions: Regional::default() }
     }
 }
 
 impl Measures for CloudWatch {
-    async fn put(&self, namespace: &str, measures: &[Measure]) -> Result<(), AwsError> {
+    async fn put(&self, region: Option<&str>, namespace: &str, measures: &[Measure]) -> Result<(), AwsError> {
+        let region = match region {
+            Some(region) => Region::new(region.to_owned()),
+            None => self.clients.region().await,
+        };
+        let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
+        let client = self.regions.of(&self.clients, region, make).await;
         let data = measures.iter().map(datum).collect();
-        let call = self.client().await.put_metric_data().namespace(namespace).set_metric_data(Some(data));
+        let call = client.put_metric_data().namespace(namespace).set_metric_data(Some(data));
         call.send().await.map(|_| ()).map_err(|error| AwsError::of("cloudwatch:PutMetricData", &error))
     }
 }
 
 fn datum(measure: &Measure) -> MetricDatum {
-    let dimension = |name, value: &str| Dimension::builder().name(name).value(value).build();
+    let Measure { name, of, value, is_count, at_ms } = measure;
+    let dimensions = of.iter().map(|(name, value)| Dimension::builder().name(*name).value(value).build());
     MetricDatum::builder()
-        .metric_name(measure.name)
-        .dimensions(dimension("Namespace", &measure.namespace))
-        .dimensions(dimension("Budget", &measure.budget))
-        .timestamp(DateTime::from_millis(measure.at_ms))
-        .unit(StandardUnit::None)
-        .value(dollars(measure.amount))
+        .metric_name(*name)
+        .set_dimensions(Some(dimensions.collect()))
+        .timestamp(DateTime::from_millis(*at_ms))
+        .unit(if *is_count { StandardUnit::Count } else { StandardUnit::None })
+        .value(*value)
         .build()
 }
 
 /// CloudWatch takes floating point only; nothing here is computed with afterwards.
-fn dollars(amount: Nano) -> f64 {
+pub fn dollars(amount: Nano) -> f64 {
     amount.0 as f64 / NANOS_PER_DOLLAR as f64
 }
 

@@ -2,7 +2,7 @@
 
 use crate::status::{BudgetPage, DecisionPage, Page, RoutePage, TargetPage};
 use std::fmt::Write;
-use tollway_core::html::{bar, document, percent, text};
+use tollway_core::html::{bar, document, forecast, percent, text};
 
 /// The whole page.
 pub fn render(page: &Page) -> String {
@@ -64,11 +64,7 @@ pub fn render(page: &Page) -> String {
 
 fn budget_row(out: &mut String, budget: &BudgetPage) {
     let share = bar(percent(&budget.spent_usd, &budget.limit_usd));
-    let forecast = match (&budget.forecast_usd, &budget.exhaustion_forecast_at) {
-        (_, Some(at)) => format!("<span class=warn>nothing left {}</span>", text(at)),
-        (Some(at_end), None) => format!("{} at its end", text(at_end)),
-        (None, None) => "–".to_owned(),
-    };
+    let forecast = forecast(budget.forecast_usd.as_deref(), budget.exhaustion_forecast_at.as_deref());
     let (state, class) = match budget {
         BudgetPage { frozen: true, .. } => ("frozen", "bad"),
         BudgetPage { exhausted: true, .. } => ("exhausted", "bad"),

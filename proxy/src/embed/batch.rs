@@ -23,13 +23,8 @@ const MOST_SEARCHES: u32 = 24;
 
 /// Sends every batch that is due, and comes back when the next one is.
 pub fn pump(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
-    dispatch(proxy, endpoint);
-    endpoint.tell_depth();
-}
-
-fn dispatch(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
     loop {
-        let next = endpoint.queue().next(Instant::now());
+        let next = endpoint.change(|queue| queue.next(Instant::now()));
         match next {
             Next::Send(parts) => {
                 let place = Place { proxy: Arc::clone(proxy), endpoint: Arc::clone(endpoint) };
@@ -59,7 +54,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.endpoint.queue().over();
+        self.endpoint.change(|queue| queue.over());
         pump(&self.proxy, &self.endpoint);
     }
 }

@@ -9,7 +9,7 @@ use crate::targets::TargetState;
 use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
@@ -69,14 +69,13 @@ impl Endpoint {
         self.shared.load_full()
     }
 
-    pub fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What waits now, for those who count it.
-    pub fn tell_depth(&self) {
-        let (waiting, batches) = self.queue().depth();
+    /// Changes the queue; who counts what waits hears of it.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut queue);
+        let (waiting, batches) = queue.depth();
         self.meter.queue(waiting, batches);
+        result
     }
 
     /// Whether an alarm must be set for `at`: none rings before.
@@ -102,7 +101,8 @@ impl Endpoint {
     pub fn enqueue(self: &Arc<Self>, tab: Arc<Tab>, items: VecDeque<Item>, ends: Instant) -> Pending {
         let id = self.calls.fetch_add(1, Relaxed);
         let (answers, receiver) = mpsc::unbounded_channel();
-        self.queue().push(Arc::new(Call { id, tab, answers, ends }), items, Instant::now());
+        let call = Arc::new(Call { id, tab, answers, ends });
+        self.change(|queue| queue.push(call, items, Instant::now()));
         Pending { endpoint: Arc::clone(self), id, receiver }
     }
 }
@@ -129,8 +129,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.endpoint.queue().forget(self.id);
-        self.endpoint.tell_depth();
+        self.endpoint.change(|queue| queue.forget(self.id));
     }
 }
 

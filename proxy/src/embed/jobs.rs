@@ -28,8 +28,7 @@ use http::StatusCode;
 use place::{Number, Shelf};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tollway_core::jobs::{Job, Status, VERSION, split};
-use tollway_core::spend::Nano;
+use tollway_core::jobs::{Job, Status, split};
 use tollway_core::table::Jobs;
 
 /// Bytes of text in one batch at most, as in the calls that wait for their answer.
@@ -106,22 +105,9 @@ impl Office<'_> {
         let unready = || ApiError::new(Code::NotReady, "the system gives no random numbers; try again");
         let number = Number::new(now.as_millisecond()).ok_or_else(unready)?;
         let sizes: Vec<usize> = prepared.iter().map(|text| text.len()).collect();
-        let job = Job {
-            version: VERSION,
-            id: number.id(&self.endpoint.name),
-            model: config.model.clone(),
-            user: user.clone(),
-            base64,
-            created_at: now.as_second(),
-            finished_at: None,
-            holder: None,
-            cancelled: false,
-            reason: None,
-            spent: Nano::ZERO,
-            halvings: 0,
-            writes: 0,
-            batches: split(&sizes, config.batching.max_items, MOST_BYTES),
-        };
+        let batches = split(&sizes, config.batching.max_items, MOST_BYTES);
+        let id = number.id(&self.endpoint.name);
+        let job = Job::new(id, config.model.clone(), user.clone(), base64, now.as_second(), batches);
         let (bucket, shelf) = (self.bucket(), self.shelf(user.as_deref(), number));
         let json = |what: serde_json::Result<Vec<u8>>| Bytes::from(what.unwrap_or_default());
         // The manifest last: without it there is no job, and with it everything is there that the job needs.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tollway_tests::http::{self, Reply};
+use tollway_tests::manifests::budget;
 use tollway_tests::moto::Moto;
 use tollway_tests::process::Proxy;
 use tollway_tests::sim::{Config, Corruption, Embeds, Exception, Fault, Model, Point, Price, Rule, Sim, vector};
@@ -42,15 +43,8 @@ apiVersion: tollway.dev/v1alpha1
 kind: EmbeddingEndpoint
 metadata: {{name: plain}}
 spec: {{model: plain, dimensions: {DIMENSIONS}, sagemaker: {{endpointName: bge, region: us-east-1}}}}
----
-apiVersion: tollway.dev/v1alpha1
-kind: CostBudget
-metadata: {{name: team}}
-spec:
-  limit: {{amount: "{limit}", currency: USD}}
-  period: Monthly
-  mode: Enforce
-"#
+{}"#,
+        budget("team", limit, "")
     )
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tollway_tests::http;
+use tollway_tests::manifests::budget;
 use tollway_tests::process::Proxy;
 use tollway_tests::python;
 use tollway_tests::sim::{Answers, Config, Corruption, Embeds, Exception, Model, Point, Price, Rule, Sim, vector};
@@ -25,16 +26,9 @@ spec:
   model: bge
   dimensions: {DIMENSIONS}
   {}
----
-apiVersion: tollway.dev/v1alpha1
-kind: CostBudget
-metadata: {{name: team}}
-spec:
-  limit: {{amount: "1.00", currency: USD}}
-  period: Monthly
-  mode: Enforce
-"#,
-        lines.trim().replace('\n', "\n  ")
+{}"#,
+        lines.trim().replace('\n', "\n  "),
+        budget("team", "1.00", "")
     )
 }
 

@@ -13,6 +13,8 @@ use tollway_core::spend::{Charge, Figures, Forecast, In, Out, Purse, Subject, Ti
 pub const MOST: usize = 10_000;
 /// A purse that is idle and was not used for so long is dropped.
 const UNUSED_MS: i64 = 60_000;
+/// How often the forecast is made anew.
+const LOOK_AHEAD_MS: i64 = 1_000;
 
 #[derive(Debug)]
 pub struct Account {
@@ -27,6 +29,7 @@ pub struct Account {
     pub asks: u64,
     pub denials: u64,
     trend: Trend,
+    looked_ahead_at_ms: i64,
     /// What becomes of the window at the pace of the last hour, as far as this process lived then.
     pub forecast: Forecast,
 }
@@ -49,6 +52,7 @@ impl Account {
             asks: 0,
             denials: 0,
             trend: Trend::default(),
+            looked_ahead_at_ms: i64::MIN,
             forecast: Forecast::default(),
         }
     }
@@ -138,6 +142,11 @@ impl Account {
     }
 
     fn look_ahead(&mut self, now_ms: i64) {
+        // Purses are asked as often as requests need it; people look seldom.
+        if now_ms < self.looked_ahead_at_ms.saturating_add(LOOK_AHEAD_MS) {
+            return;
+        }
+        self.looked_ahead_at_ms = now_ms;
         let Some(State { window_end_ms, limit, spent, .. }) = self.whole.told(now_ms) else { return };
         let ends = Some(*window_end_ms).filter(|end| jiff::Timestamp::from_millisecond(*end).is_ok());
         let window = Window { id: window_end_ms.to_string(), start_ms: 0, end_ms: ends };
