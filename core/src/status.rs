@@ -168,6 +168,19 @@ pub struct HostingSeen {
     pub scaling_trouble: Option<Trouble>,
 }
 
+/// What came of the last tiny call to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthSeen {
+    /// It gave a vector as it should.
+    Answered,
+    /// It did not.
+    Failed(Trouble),
+    /// No instance runs, so none was called.
+    NoInstances,
+    /// The spec has none made.
+    NotChecked,
+}
+
 /// An endpoint as AWS describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointSeen {

@@ -30,7 +30,7 @@ fn every_field_is_acted_on_or_named() {
 
     let endpoint = verdict(Kind::EmbeddingEndpoint, "everything");
     assert_eq!((endpoint.in_force, endpoint.refused.len()), (InForce::Current, 0));
-    assert_eq!(fields(&endpoint.ignored), ["spec.provision", "spec.autoscaling"]);
+    assert_eq!(fields(&endpoint.ignored), ["spec.provision", "spec.autoscaling", "spec.healthCheck"]);
     assert_eq!(endpoint.models, ["BAAI/bge-m3"]);
 
     let budget = verdict(Kind::CostBudget, "everything");

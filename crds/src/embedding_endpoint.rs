@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// Serves embeddings of one model, at `/v1/embeddings` and at SageMaker's own `/endpoints/{name}/invocations`.
 ///
-/// Conditions: `Accepted`, `ResolvedRefs`, `EndpointInService`, `ScalingActive`, `Programmed`, `Supported`, `MeetsLatencyTarget`, `Ready`.
+/// Conditions: `Accepted`, `ResolvedRefs`, `EndpointInService`, `Healthy`, `ScalingActive`, `Programmed`, `Supported`, `MeetsLatencyTarget`, `Ready`.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "tollway.dev",
@@ -75,13 +75,16 @@ pub struct EmbeddingEndpointSpec {
     #[schemars(length(max = 8))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Fallback>,
-    /// What the endpoint is created from. Absent: it exists already, and is never changed or deleted. Not acted on yet: `Supported=False`.
+    /// What the endpoint is created from, in a cluster. Absent: it exists already, and is never changed or deleted. Standalone: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provision: Option<Provision>,
     /// Scaling by AWS Application Auto Scaling, in a cluster: what is registered here is put back when it drifts and taken away with the resource
     /// (`ScalingActive`); what was registered before is left alone (`ScalingActive=False/NotOurs`). Absent: left as it is. Standalone: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
+    /// A tiny call to the endpoint now and then, by the operator, in a cluster (`Healthy`). Standalone: `Supported=False`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out in proportion to the bounds of their texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
@@ -129,6 +132,16 @@ pub struct Preprocess {
     /// Runs of white space become one space, and none is left at the ends. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whitespace: Option<bool>,
+}
+
+/// A tiny call to the endpoint now and then: one short text, whose vector must have `dimensions`. It is the operator's own: no budget is charged for it,
+/// and an endpoint without instances (serverless, or scaled to zero) is not called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// Time between calls, 10s to 24h; `0s`: none is made. Default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
 }
 
 /// How texts of several requests share one call.

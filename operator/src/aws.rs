@@ -2,12 +2,12 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `topics`, `budgets`, `measures`, `endpoints`, `autoscaler` | one narrow trait and its adapter a service: SNS, AWS Budgets, CloudWatch, SageMaker, Application Auto Scaling |
+//! | `topics`, `budgets`, `measures`, `endpoints`, `runtime`, `autoscaler` | one narrow trait and its adapter a service: SNS, AWS Budgets, CloudWatch, SageMaker, its runtime, Application Auto Scaling |
 //! | `claim` | the record on a resource of what was made for it |
 //! | `notify` | which messages are due, each sent once |
 //! | `mirror` | desired and observed into calls, pure; `mirror/keep` runs them |
 //! | `provision` | the same for the endpoint itself, its configurations and models; `builder` makes its calls |
-//! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each, `scaling/queues` tells what waits |
+//! | `scaling` | the same for the instances of embedding endpoints; `scaling/desk` has a task for each, `scaling/health` calls them now and then, `scaling/queues` tells what waits |
 //! | `export` | the figures of every budget, once a minute |
 //!
 //! Nothing here bears on what a ledger grants. Every budget, message and endpoint has a task of its own, so that none waits for another.
@@ -24,6 +24,7 @@ mod measures;
 pub mod mirror;
 pub mod notify;
 pub mod provision;
+mod runtime;
 pub mod scaling;
 mod topics;
 mod turns;

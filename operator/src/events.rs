@@ -85,6 +85,16 @@ impl Note {
                 out.push(note(false, "Programmed", format!("Generation {generation}: {message}")));
             }
         }
+        let health = |status| Some(condition(status, "Healthy")?["status"].as_str()?.to_owned());
+        if let Some(now) = condition(after, "Healthy").filter(|now| health(before).as_deref() != now["status"].as_str())
+        {
+            let message = now["message"].as_str().unwrap_or_default().to_owned();
+            match (health(before).as_deref(), now["status"].as_str()) {
+                (_, Some("False")) => out.push(note(true, "Unhealthy", message)),
+                (Some("False"), Some("True")) => out.push(note(false, "Healthy", message)),
+                _ => {}
+            }
+        }
         out
     }
 
@@ -259,6 +269,18 @@ mod tests {
         let edited = status(2, "True", "valid", "False");
         assert_eq!(told(&good, &edited), [(false, "Accepted")]);
         assert_eq!(told(&edited, &status(2, "True", "valid", "True")), [(false, "Programmed")]);
+    }
+
+    #[test]
+    fn an_endpoint_that_falls_ill_and_recovers_is_told() {
+        let status = |healthy: &str| json!({"conditions": [{"type": "Healthy", "status": healthy, "message": "why"}]});
+        let told = |before: &str, after: &str| -> Vec<(bool, &'static str)> {
+            let notes = Note::judged("EmbeddingEndpoint", "ns", "e", "u", &status(before), &status(after));
+            notes.into_iter().map(|note| (note.warning, note.reason)).collect()
+        };
+        assert_eq!((told("Unknown", "True"), told("False", "False")), (vec![], vec![]));
+        assert_eq!(told("True", "False"), [(true, "Unhealthy")]);
+        assert_eq!(told("False", "True"), [(false, "Healthy")]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod cluster {
     mod failover;
     mod fleet;
     mod footprint;
+    mod health;
     mod injection;
     mod plugin;
     mod provision;

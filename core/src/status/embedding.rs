@@ -1,7 +1,7 @@
 //! The verdict on an EmbeddingEndpoint and what proxies saw of it in, its status out.
 
 use super::{
-    Convergence, HostingSeen, Ran, TargetSeen,
+    Convergence, HealthSeen, HostingSeen, Ran, TargetSeen,
     condition::{Because, Conditions, accepted, no, unknown, yes},
     hosting, last_accepted, percentile_ms,
     route::{programmed, ready, resolved, supported},
@@ -20,6 +20,8 @@ pub struct EmbeddingSeen {
     pub sources: BTreeMap<String, TargetSeen>,
     /// The endpoint and its scaling in AWS; absent until they were looked at once.
     pub hosting: Option<HostingSeen>,
+    /// What the last tiny call came to; absent until there was one.
+    pub health: Option<HealthSeen>,
     /// Texts a second over the last minute, decimal text; absent until a proxy reported some.
     pub texts_per_second: Option<String>,
     /// Instances whose hours are due to be counted.
@@ -58,6 +60,7 @@ pub fn embedding_endpoint(
     conditions.set("Supported", &supported(verdict));
     let (spec, hosting) = (hosting::in_force(verdict), seen.hosting.as_ref());
     conditions.set("EndpointInService", &hosting::in_service(hosting));
+    conditions.set("Healthy", &hosting::healthy(seen.health.as_ref()));
     conditions.set("ScalingActive", &hosting::scaling_active(spec, hosting));
     conditions.set("MeetsLatencyTarget", &meets_target(verdict.latency_target_ms, p95));
     conditions.set("Ready", &ready);

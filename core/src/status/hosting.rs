@@ -1,7 +1,7 @@
 //! What AWS says of an endpoint and of its scaling in; the conditions and status fields about them out.
 
 use super::{
-    HostingSeen, Ran,
+    HealthSeen, HostingSeen, Ran, Trouble,
     budget::instant,
     condition::{Because, no, unknown, yes},
 };
@@ -51,6 +51,24 @@ pub fn in_service(seen: Option<&HostingSeen>) -> Because {
             no("NotInService", format!("AWS says {state}: {failure}: see the endpoint's events in SageMaker"))
         }
         (_, None) => no("NotInService", format!("AWS says {state}: see the endpoint's events in SageMaker")),
+    }
+}
+
+/// Whether the endpoint gave a vector when it was called last.
+pub fn healthy(seen: Option<&HealthSeen>) -> Because {
+    match seen {
+        None => unknown("Pending", "the endpoint was not called yet"),
+        Some(HealthSeen::Answered) => yes("Answered", "a short text was answered with a vector of spec.dimensions"),
+        Some(HealthSeen::NoInstances) => {
+            unknown("NoInstances", "no instance runs, and a call to find out would start or cost one")
+        }
+        Some(HealthSeen::NotChecked) => unknown("NotChecked", "spec.healthCheck.interval is 0s"),
+        // What stands between the operator and the endpoint says nothing about it.
+        Some(HealthSeen::Failed(Trouble {
+            reason: reason @ ("AccessDenied" | "NoCredentials" | "Throttled"),
+            message,
+        })) => unknown(reason, message.clone()),
+        Some(HealthSeen::Failed(Trouble { reason, message })) => no(reason, message.clone()),
     }
 }
 
@@ -130,7 +148,7 @@ pub fn scaling(seen: Option<&HostingSeen>) -> Option<ScalingStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Activity, EndpointSeen, Trouble, condition::Holds};
+    use crate::status::{Activity, EndpointSeen, condition::Holds};
 
     fn spec(metric: &str) -> EmbeddingEndpointSpec {
         serde_json::from_value(serde_json::json!({"model": "m", "dimensions": 2, "sagemaker": {"endpointName": "e"},
@@ -167,6 +185,19 @@ mod tests {
     fn an_endpoint_that_is_not_there_is_not_in_service_and_one_nobody_may_look_at_is_unknown() {
         let of = |reason| in_service(Some(&HostingSeen { trouble: trouble(reason), ..HostingSeen::default() })).holds;
         assert_eq!((of("NotFound"), of("AccessDenied"), of("Throttled")), (Holds::No, Holds::Unknown, Holds::Unknown));
+    }
+
+    #[test]
+    fn an_endpoint_is_unhealthy_only_by_its_own_answer() {
+        let of = |seen: HealthSeen| healthy(Some(&seen)).holds;
+        let failed = |reason| of(HealthSeen::Failed(trouble(reason).unwrap()));
+        assert_eq!(
+            (of(HealthSeen::Answered), failed("BadAnswer"), failed("Unavailable")),
+            (Holds::Yes, Holds::No, Holds::No)
+        );
+        assert_eq!((failed("AccessDenied"), failed("Throttled")), (Holds::Unknown, Holds::Unknown));
+        assert_eq!((of(HealthSeen::NoInstances), of(HealthSeen::NotChecked)), (Holds::Unknown, Holds::Unknown));
+        assert_eq!(healthy(None).reason, "Pending");
     }
 
     #[test]

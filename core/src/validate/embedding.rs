@@ -12,6 +12,10 @@ use crate::{
 };
 use tollway_crds::{EmbeddingEndpointSpec, embedding_endpoint as spec};
 
+/// Where a health check says how often it is made, and the least milliseconds between two.
+const INTERVAL: &str = "spec.healthCheck.interval";
+const LEAST_INTERVAL: u64 = 10 * SECOND;
+
 /// A checked EmbeddingEndpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
@@ -42,6 +46,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         fallback,
         provision: _,
         autoscaling,
+        health_check,
         batching,
         cache,
         price,
@@ -63,6 +68,11 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         source_names(fallback.len()).zip(embedders).map(|(name, embedder)| Source { name, embedder }).collect();
     if let Some(scaling) = autoscaling {
         autoscaling_of(scaling, errors);
+    }
+    if let Some(spec::HealthCheck { interval }) = health_check
+        && (1..LEAST_INTERVAL).contains(&errors.duration(interval, INTERVAL, 5 * MINUTE, 0..=24 * HOUR))
+    {
+        errors.wrong(INTERVAL, "give 10s to 24h, or 0s for no calls at all");
     }
     let latency_target_ms =
         latency_target.as_ref().map(|_| errors.duration(latency_target, "spec.latencyTarget", SECOND, 1..=10 * MINUTE));

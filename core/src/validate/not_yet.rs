@@ -30,7 +30,7 @@ pub fn fields(spec: &Spec, mode: Mode) -> NotYet {
 }
 
 fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
-    let EmbeddingEndpointSpec { provision, autoscaling, .. } = spec;
+    let EmbeddingEndpointSpec { provision, autoscaling, health_check, .. } = spec;
     // Only an operator speaks with AWS about instances.
     let alone = mode == Mode::Standalone;
     found.ignore(
@@ -42,6 +42,11 @@ fn embedding(spec: &EmbeddingEndpointSpec, mode: Mode, found: &mut NotYet) {
         "spec.autoscaling".to_owned(),
         alone && autoscaling.is_some(),
         "an operator keeps it; standalone has none, and scaling is left as it is",
+    );
+    found.ignore(
+        "spec.healthCheck".to_owned(),
+        alone && health_check.is_some(),
+        "an operator makes the calls; standalone has none",
     );
 }
 

@@ -15,7 +15,7 @@ pub struct EmbeddingEndpointStatus {
     /// The spec that stays in force while a newer one is not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_accepted: Option<LastAccepted>,
-    /// Accepted, ResolvedRefs, EndpointInService, ScalingActive, Programmed, Supported, MeetsLatencyTarget, Ready.
+    /// Accepted, ResolvedRefs, EndpointInService, Healthy, ScalingActive, Programmed, Supported, MeetsLatencyTarget, Ready.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default)]
     pub conditions: Vec<Condition>,

@@ -6,6 +6,7 @@
 
 mod desk;
 mod gauge;
+mod health;
 mod hours;
 mod keep;
 pub mod queues;

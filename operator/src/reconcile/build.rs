@@ -59,6 +59,7 @@ pub fn build(term: &Term, space: &Space, compiled: &Compiled, ran: &BTreeMap<Str
                     convergence: term.hub.space(namespace).fleet().convergence(&place),
                     sources: term.observed.route(namespace, &place),
                     hosting: term.aws.scaling.seen(namespace, &id.name),
+                    health: term.aws.scaling.health(namespace, &id.name),
                     ran: ran.get(&id.name).cloned(),
                     texts_per_second: term.observed.pace(namespace, &id.name),
                 };

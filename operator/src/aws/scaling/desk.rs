@@ -1,5 +1,6 @@
 //! Every EmbeddingEndpoint's order in; a task for each, and what it saw last, out.
 
+use super::health::{self, Whereabouts};
 use super::hours::{self, Running};
 use super::keep::{Order, keep};
 use super::queues::Depth;
@@ -8,6 +9,7 @@ use crate::aws::autoscaler::ApplicationAutoScaling;
 use crate::aws::claim::{self, Mark, OnResources};
 use crate::aws::clients::Clients;
 use crate::aws::endpoints::SageMaker;
+use crate::aws::runtime::SageMakerRuntime;
 use crate::aws::{Pace, Task, spawn};
 use crate::dirty::Dirty;
 use crate::index::Kind;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollway_core::spend::Nano;
-use tollway_core::status::{HostingSeen, Ran};
+use tollway_core::status::{HealthSeen, HostingSeen, Ran};
 use tollway_crds::embedding_endpoint::Metric;
 
 /// Drift is looked for so often that it is gone within a minute.
@@ -29,6 +31,7 @@ const SWEEP: Pace = Pace::up_to(Duration::from_secs(45));
 /// Everything that embedding endpoints have to do with AWS during one term.
 pub struct Desk {
     aws: Arc<(SageMaker, ApplicationAutoScaling)>,
+    runtime: Arc<SageMakerRuntime>,
     claims: (OnResources, OnResources),
     inner: Mutex<Inner>,
     /// Namespaces with an endpoint of which something new is known.
@@ -44,8 +47,10 @@ struct Inner {
 struct Kept {
     orders: watch::Sender<Order>,
     seen: Option<HostingSeen>,
+    whereabouts: watch::Sender<Option<Whereabouts>>,
+    health: Option<HealthSeen>,
     running: Option<Running>,
-    _task: Task,
+    _tasks: [Task; 2],
 }
 
 const fn claims(client: Client, mark: Mark) -> OnResources {
@@ -57,6 +62,7 @@ impl Desk {
     pub(in crate::aws) fn new(client: Client, clients: &Arc<Clients>) -> Arc<Desk> {
         Arc::new(Desk {
             aws: Arc::new((SageMaker::new(clients.clone()), ApplicationAutoScaling::new(clients.clone()))),
+            runtime: Arc::new(SageMakerRuntime::new(clients.clone())),
             claims: (claims(client.clone(), claim::SCALING), claims(client, claim::PROVISION)),
             inner: Mutex::default(),
             changed: Dirty::default(),
@@ -82,12 +88,17 @@ impl Desk {
                     });
                 }
                 _ => {
-                    let (sender, receiver) = watch::channel(order);
+                    let (orders, receiver) = watch::channel(order);
+                    let (whereabouts, of_it) = watch::channel(None);
+                    let (desk, of) = (self.clone(), key.clone());
+                    let tell = move |health| desk.called(&of, health);
+                    let caller = health::watch(key.clone(), self.runtime.clone(), receiver.clone(), of_it, tell);
                     let (desk, of) = (self.clone(), key.clone());
                     let tell = move |seen| desk.saw(&of, seen);
                     let keeper = keep(key.clone(), self.aws.clone(), self.claims.clone(), receiver, SWEEP, tell);
-                    let task = spawn(&mut inner.tasks, keeper);
-                    inner.kept.insert(key, Kept { orders: sender, seen: None, running: None, _task: task });
+                    let tasks = [spawn(&mut inner.tasks, keeper), spawn(&mut inner.tasks, caller)];
+                    let kept = Kept { orders, seen: None, whereabouts, health: None, running: None, _tasks: tasks };
+                    inner.kept.insert(key, kept);
                 }
             }
         }
@@ -96,10 +107,27 @@ impl Desk {
     fn saw(&self, key: &Key, seen: Option<HostingSeen>) {
         let mut inner = self.inner();
         let Some(kept) = inner.kept.get_mut(key) else { return };
-        let has_instances = seen.as_ref().and_then(|seen| seen.endpoint.as_ref()?.instances).is_some();
+        let endpoint = seen.as_ref().and_then(|seen| seen.endpoint.as_ref());
+        let has_instances = endpoint.is_some_and(|endpoint| endpoint.instances.is_some());
+        // One that is being made answers nobody, and everybody knows.
+        let answers = endpoint.filter(|endpoint| endpoint.state != "Creating");
+        let whereabouts = answers.map(|endpoint| Whereabouts {
+            region: endpoint.region.clone(),
+            runs: endpoint.instances.is_some_and(|(current, _)| current > 0),
+        });
+        kept.whereabouts.send_if_modified(|held| std::mem::replace(held, whereabouts.clone()) != whereabouts);
         let now_ms = jiff::Timestamp::now().as_millisecond();
         if kept.seen != seen || (has_instances && hours::is_due(kept.running.as_ref(), now_ms)) {
             kept.seen = seen;
+            self.changed.mark(key.namespace.clone());
+        }
+    }
+
+    fn called(&self, key: &Key, health: HealthSeen) {
+        let mut inner = self.inner();
+        let Some(kept) = inner.kept.get_mut(key) else { return };
+        if kept.health.as_ref() != Some(&health) {
+            kept.health = Some(health);
             self.changed.mark(key.namespace.clone());
         }
     }
@@ -149,6 +177,12 @@ impl Desk {
     pub fn seen(&self, namespace: &str, name: &str) -> Option<HostingSeen> {
         let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
         self.inner().kept.get(&key).and_then(|kept| kept.seen.clone())
+    }
+
+    /// What came of the last tiny call to an endpoint.
+    pub fn health(&self, namespace: &str, name: &str) -> Option<HealthSeen> {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.inner().kept.get(&key).and_then(|kept| kept.health.clone())
     }
 
     /// Ends every task of the term.

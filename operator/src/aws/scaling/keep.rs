@@ -3,6 +3,7 @@
 
 mod make;
 
+use super::health::Check;
 use super::{Asked, Place, VARIANT, plan};
 use crate::aws::Pace;
 use crate::aws::autoscaler::Autoscaler;
@@ -45,6 +46,8 @@ pub struct Asker {
     pub variant: Option<String>,
     /// How it should scale; absent: as it does.
     pub scaling: Option<Asked>,
+    /// How it is called now and then, to see that it answers.
+    pub check: Check,
     /// How it is made, and with how many instances at first; absent: somebody else makes it.
     pub provision: Option<(Provision, i32)>,
 }
@@ -89,6 +92,7 @@ impl Asker {
             name: endpoint_name.clone(),
             variant: variant.clone(),
             scaling: spec.autoscaling.as_ref().map(Asked::of),
+            check: Check::of(spec),
             provision: spec.provision.clone().map(|provision| {
                 let least = spec.autoscaling.as_ref().map_or(1, |scaling| scaling.min_instances.max(1));
                 (provision, i32::try_from(least).unwrap_or(i32::MAX))

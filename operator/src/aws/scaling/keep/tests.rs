@@ -117,9 +117,9 @@ fn account() -> Arc<Account> {
 }
 
 fn order(name: &str, max: i32) -> Order {
-    let scaling = Asked { limits: (1, max), metric: Metric::Utilization, value: 70, cooldowns: (300, 60) };
-    let endpoint =
-        Asker { region: None, name: name.to_owned(), variant: None, scaling: Some(scaling), provision: None };
+    let spec = serde_json::json!({"model": "m", "dimensions": 2, "sagemaker": {"endpointName": name},
+        "autoscaling": {"minInstances": 1, "maxInstances": max, "target": {"metric": "Utilization", "value": 70}}});
+    let endpoint = Asker::of(&serde_json::from_value(spec).unwrap());
     Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None, made: None, held_by: Some(vec![]) }
 }
 
