@@ -190,6 +190,8 @@ pub struct EndpointSeen {
     pub failure: Option<String>,
     /// Instances of the variant that run, and that should; absent for one without instances.
     pub instances: Option<(i32, i32)>,
+    /// Copies of the inference component that run, and that should; absent where none is called.
+    pub copies: Option<(i32, i32)>,
     /// Where they run.
     pub region: String,
     /// What they are, where that is known.

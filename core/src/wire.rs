@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VERSION: u32 = 1;
 
 /// Features this version has; a route that requires another is not served by it.
-pub const FEATURES: &[&str] = &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, SHARES, THRESHOLDS, EMBEDDINGS];
+pub const FEATURES: &[&str] =
+    &[RATE_LIMITS, GLOBAL_LIMITS, SYSTEM, JWT, FULL_PRICES, SHARES, THRESHOLDS, EMBEDDINGS, INFERENCE_COMPONENTS];
 
 /// Limits on rates: a proxy that does not know them would let everything through.
 pub const RATE_LIMITS: &str = "rateLimits";
@@ -31,6 +32,9 @@ pub const JWT: &str = "jwt";
 
 /// Embedding endpoints as they are now.
 pub const EMBEDDINGS: &str = "embeddings";
+
+/// Those of which an inference component is called.
+pub const INFERENCE_COMPONENTS: &str = "inferenceComponents";
 
 /// Prompt bundles: without its bundle a route would answer something else.
 pub const SYSTEM: &str = "system";

@@ -85,6 +85,9 @@ pub struct EmbeddingEndpointSpec {
     /// A tiny call to the endpoint now and then, by the operator, in a cluster (`Healthy`). Standalone: `Supported=False`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// What becomes of texts that find no copy of the inference component running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold_start: Option<ColdStart>,
     /// How texts of several requests share one call. A budget charges each request for its own texts: the endpoint's token count is shared out in proportion to the bounds of their texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<Batching>,
@@ -142,6 +145,16 @@ pub struct HealthCheck {
     /// Time between calls, 10s to 24h; `0s`: none is made. Default `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Duration>,
+}
+
+/// Texts that find no copy of the inference component running go to the fallbacks; where none answers they wait and are tried again every two
+/// seconds, their cost reserved meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ColdStart {
+    /// How long, 0s to 10m; past it 503 with `Retry-After`. Default `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Duration>,
 }
 
 /// How texts of several requests share one call.

@@ -46,6 +46,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct Given {
     texts: u64,
+    /// Calls that found no copy running.
+    no_capacity: u64,
     /// What they were at some moments of the last minute, the oldest first.
     then: VecDeque<(Instant, u64)>,
     /// Tenths of a text a second.
@@ -123,6 +125,9 @@ impl Observed {
             // What a proxy did before it was heard first is no pace.
             if let Some(held) = seen.endpoints.insert(endpoint.endpoint.clone(), endpoint.clone()) {
                 given.texts = given.texts.saturating_add(endpoint.texts.saturating_sub(held.texts));
+                let unanswered = endpoint.no_capacity.saturating_sub(held.no_capacity);
+                given.no_capacity = given.no_capacity.saturating_add(unanswered);
+                news |= unanswered > 0;
             }
         }
         news
@@ -152,6 +157,11 @@ impl Observed {
     pub fn pace(&self, endpoint: &str) -> Option<String> {
         let tenths = self.given.get(endpoint)?.pace?;
         Some(format!("{}.{}", tenths / 10, tenths % 10))
+    }
+
+    /// Calls that found no copy of an embedding endpoint running, while this replica led.
+    pub fn unanswered(&self, endpoint: &str) -> u64 {
+        self.given.get(endpoint).map_or(0, |given| given.no_capacity)
     }
 
     /// What waits at an embedding endpoint now.
@@ -209,7 +219,7 @@ mod tests {
     fn what_waits_is_summed_and_the_pace_is_that_of_the_last_minute() {
         let mut observed = Observed::default();
         let says = |observed: &mut Observed, incarnation: &str, texts: u64, waiting: u64| {
-            let endpoint = EndpointObservation { endpoint: "e".into(), texts, waiting, batches: 1 };
+            let endpoint = EndpointObservation { endpoint: "e".into(), texts, waiting, batches: 1, no_capacity: 0 };
             let (incarnation, endpoints) = (incarnation.to_owned(), vec![endpoint]);
             observed.observe(Observation { incarnation, targets: vec![], endpoints });
         };

@@ -210,6 +210,11 @@ impl Observations {
         self.spaces().get(namespace).map(|observed| observed.queue(endpoint)).unwrap_or_default()
     }
 
+    /// Calls that found no copy of an embedding endpoint running.
+    pub fn unanswered(&self, namespace: &str, endpoint: &str) -> u64 {
+        self.spaces().get(namespace).map(|observed| observed.unanswered(endpoint)).unwrap_or_default()
+    }
+
     fn news(&self, namespace: &str) {
         self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(namespace.to_owned());
     }

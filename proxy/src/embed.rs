@@ -7,6 +7,7 @@
 mod answer;
 mod batch;
 mod call;
+mod cold;
 pub mod endpoint;
 pub mod jobs;
 mod lines;

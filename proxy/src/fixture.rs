@@ -110,6 +110,7 @@ pub fn embedding(upstreams: &[&str]) -> Embedding {
         preprocess: Preprocess::default(),
         sources: upstreams.iter().enumerate().map(source).collect(),
         batching: Batching { max_items: 4, max_wait_ms: 0, max_concurrent: 8 },
+        cold_wait_ms: 0,
         cache: None,
         price: Price::default(),
         bounds: Bounds { per_request: 16, ..tollway_core::spend::catalog::UNKNOWN },

@@ -90,7 +90,7 @@ impl Metered {
             Attempt::Failed | Attempt::Unreachable | Attempt::TimedOut | Attempt::Cut => {
                 self.state.failed(&permit, now, &breaker);
             }
-            Attempt::Throttled | Attempt::Cancelled => self.state.neutral(&permit),
+            Attempt::Throttled | Attempt::Cancelled | Attempt::NoCapacity => self.state.neutral(&permit),
         }
         self.state.meter.attempt(outcome, now - self.began);
         let charged = match money {

@@ -78,6 +78,8 @@ pub enum Attempt {
     Cut,
     /// The client left first.
     Cancelled,
+    /// No copy of an inference component runs.
+    NoCapacity,
 }
 
 impl Attempt {

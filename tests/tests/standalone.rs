@@ -9,6 +9,7 @@ mod standalone {
     mod anthropic_client;
     mod bad_input;
     mod boto3_client;
+    mod cold_start;
     mod examples;
     mod footprint;
     mod hosted;

@@ -4,8 +4,8 @@ use super::routes;
 use crate::{
     manifest::FieldError,
     snapshot::Facts,
-    table::{Provider, Rule},
-    validate::{Budget, Checked, Route, Target},
+    table::{Embedder, Provider, Rule, SageMaker},
+    validate::{Budget, Checked, Embedding, Route, Target},
 };
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub fn advice(checked: &Checked, facts: &Facts) -> Vec<FieldError> {
     match checked {
         Checked::Route(route) => of_route(route, facts, &mut advice),
         Checked::Budget(budget) => of_budget(budget, &mut advice),
-        Checked::Embedding(_) => {}
+        Checked::Embedding(endpoint) => of_endpoint(endpoint, &mut advice),
     }
     advice
 }
@@ -91,6 +91,16 @@ fn is_in_the_clear(url: &str) -> bool {
         Ok(IpAddr::V6(ip)) => !(ip.is_loopback() || ip.is_unique_local()),
         // A Service is a name without dots, `name.namespace`, or ends so.
         Err(_) => host.contains('.') && ![".svc", ".local", ".internal"].iter().any(|end| host.ends_with(end)),
+    }
+}
+
+fn of_endpoint(endpoint: &Embedding, advice: &mut Vec<FieldError>) {
+    let Embedding { min_instances, table, .. } = endpoint;
+    let embedder = table.sources.first().map(|source| &source.embedder);
+    let has_component = matches!(embedder, Some(Embedder::SageMaker(SageMaker { inference_component: Some(_), .. })));
+    if *min_instances == Some(0) && !has_component {
+        let why = "is 0, which AWS grants to inference components and asynchronous endpoints only: name spec.sagemaker.inferenceComponent, or give 1";
+        advice.push(FieldError::new("spec.autoscaling.minInstances", why));
     }
 }
 
@@ -169,6 +179,19 @@ rules:
     fn requests_that_no_rule_takes_are_named() {
         let route = "models: [chat]\ntargets: [{name: a, simulated: {}}]\nrules: [{when: {user: [ann]}, split: [{target: a, weight: 1}]}]";
         assert!(said(Kind::ModelRoute, route)[0].contains("404"));
+    }
+
+    #[test]
+    fn an_endpoint_that_cannot_be_scaled_to_zero_is_named() {
+        let of = |hosted: &str| {
+            let scaling = "{minInstances: 0, maxInstances: 1, target: {metric: InvocationsPerInstance, value: 9}}";
+            said(
+                Kind::EmbeddingEndpoint,
+                &format!("model: m\ndimensions: 2\nsagemaker: {hosted}\nautoscaling: {scaling}"),
+            )
+        };
+        assert!(of("{endpointName: e}")[0].starts_with("spec.autoscaling.minInstances: is 0"));
+        assert_eq!(of("{endpointName: e, inferenceComponent: c}"), Vec::<String>::new());
     }
 
     #[test]

@@ -17,7 +17,7 @@ const PER_TEXT: u32 = 16;
 
 /// The compiled endpoint; a source whose Secret is missing stays, for the proxy skips it while the Secret is not at hand.
 pub fn compile(endpoint: &Embedding, facts: &Facts, verdict: &mut Verdict) -> table::Embedding {
-    let Embedding { price, latency_target_ms, table } = endpoint;
+    let Embedding { price, latency_target_ms, min_instances: _, table } = endpoint;
     verdict.latency_target_ms = *latency_target_ms;
     for (at, source) in table.sources.iter().enumerate() {
         if let Embedder::OpenAi(table::OpenAi { api_key: Some(key), .. }) = &source.embedder {
@@ -37,10 +37,16 @@ pub fn compile(endpoint: &Embedding, facts: &Facts, verdict: &mut Verdict) -> ta
     // No tokenizer makes more tokens of a text than it has bytes.
     let unknown = Bounds { per_request: PER_TEXT, ..catalog::UNKNOWN };
     table::Embedding {
-        requires: vec![wire::EMBEDDINGS.to_owned()],
+        requires: requires(table),
         price,
         bounds: known.map_or(unknown, |model| model.bounds),
         cache: table.cache.clone().map(|cache| keyed(cache, facts, verdict)),
         ..table.clone()
     }
+}
+
+fn requires(table: &table::Embedding) -> Vec<String> {
+    let is_component = |source: &table::Source| matches!(&source.embedder, Embedder::SageMaker(target) if target.inference_component.is_some());
+    let components = table.sources.iter().any(is_component).then_some(wire::INFERENCE_COMPONENTS);
+    std::iter::once(wire::EMBEDDINGS).chain(components).map(str::to_owned).collect()
 }

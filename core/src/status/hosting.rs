@@ -41,6 +41,11 @@ pub fn in_service(seen: Option<&HostingSeen>) -> Because {
         };
     };
     let state = &endpoint.state;
+    match endpoint.copies.filter(|_| matches!(state.as_str(), "InService" | "Updating")) {
+        Some((..=0, ..=0)) => return yes("ScaledToZero", "no copy runs: the first texts have one started, and wait"),
+        Some((..=0, wanted)) => return no("Starting", format!("{wanted} copies are being started, and texts wait")),
+        _ => {}
+    }
     match (state.as_str(), &endpoint.failure) {
         ("InService", _) => yes("InService", "the endpoint is in service"),
         ("Updating" | "SystemUpdating" | "RollingBack", _) => {
@@ -111,7 +116,8 @@ fn active(scaling: &Autoscaling, (min, max): (i32, i32)) -> String {
 /// How many instances there are and may be.
 pub fn instances(seen: Option<&HostingSeen>) -> Option<InstancesStatus> {
     let seen = seen?;
-    let (current, desired) = seen.endpoint.as_ref()?.instances?;
+    let endpoint = seen.endpoint.as_ref()?;
+    let (current, desired) = endpoint.copies.or(endpoint.instances)?;
     let (min, max) = seen.limits.unzip();
     Some(InstancesStatus { current, desired, min, max })
 }
@@ -179,6 +185,19 @@ mod tests {
         assert_eq!(said("Failed", Some("no capacity")), (Holds::No, "NotInService"));
         assert!(in_service(Some(&endpoint("Failed", Some("no capacity")))).message.contains("no capacity"));
         assert_eq!(in_service(None).holds, Holds::Unknown);
+    }
+
+    #[test]
+    fn an_endpoint_without_copies_serves_as_soon_as_one_is_started() {
+        let of = |copies| {
+            let mut seen = endpoint("InService", None);
+            seen.endpoint.as_mut().unwrap().copies = Some(copies);
+            let because = in_service(Some(&seen));
+            (because.holds, because.reason, instances(Some(&seen)).unwrap().current)
+        };
+        assert_eq!(of((0, 0)), (Holds::Yes, "ScaledToZero", 0));
+        assert_eq!(of((0, 1)), (Holds::No, "Starting", 0));
+        assert_eq!(of((2, 1)), (Holds::Yes, "InService", 2));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct Embedding {
     pub sources: Vec<Source>,
     /// How texts share calls.
     pub batching: Batching,
+    /// How long texts wait while no copy of an inference component runs, milliseconds.
+    #[serde(default)]
+    pub cold_wait_ms: u64,
     /// How long vectors are kept by text; absent: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
@@ -82,6 +85,9 @@ pub struct SageMaker {
     /// The variant called; absent: SageMaker chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The inference component called; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_component: Option<String>,
     /// Absent: the proxy's own default region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,

@@ -23,6 +23,8 @@ pub struct Embedding {
     pub price: Option<PricePart>,
     /// The latency it wants to keep, milliseconds; status only.
     pub latency_target_ms: Option<u64>,
+    /// Instances that the autoscaler leaves at least; for advice only.
+    pub min_instances: Option<u32>,
     /// Everything else; its price, bounds, budgets and what it requires are not settled yet.
     pub table: table::Embedding,
 }
@@ -44,9 +46,10 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         preprocess,
         sagemaker,
         fallback,
-        provision: _,
+        provision,
         autoscaling,
         health_check,
+        cold_start,
         batching,
         cache,
         price,
@@ -74,6 +77,11 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
     {
         errors.wrong(INTERVAL, "give 10s to 24h, or 0s for no calls at all");
     }
+    if provision.is_some() && sagemaker.inference_component.is_some() {
+        let path = "spec.sagemaker.inferenceComponent";
+        errors.wrong(path, "an endpoint that spec.provision makes has no inference components: leave one of them out");
+    }
+    let max_wait = cold_start.as_ref().and_then(|cold| cold.max_wait.clone());
     let latency_target_ms =
         latency_target.as_ref().map(|_| errors.duration(latency_target, "spec.latencyTarget", SECOND, 1..=10 * MINUTE));
     let jobs = jobs.as_ref().map(|jobs| jobs::check(jobs, &sagemaker.endpoint_name, errors));
@@ -91,6 +99,7 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         max_tokens: truncate.as_ref().map(|truncate| truncate.max_tokens),
         preprocess: Preprocess { nfc: nfc.unwrap_or_default(), whitespace: whitespace.unwrap_or_default() },
         batching: batches(batching.clone().unwrap_or_default(), errors),
+        cold_wait_ms: errors.duration(&max_wait, "spec.coldStart.maxWait", MINUTE, 0..=10 * MINUTE),
         cache: cache.as_ref().map(|cache| route::cached(cache, errors)),
         price: Price::default(),
         bounds: catalog::UNKNOWN,
@@ -103,14 +112,16 @@ pub fn check(spec: &EmbeddingEndpointSpec, context: Context<'_>, errors: &mut Er
         sources,
     };
     let price = price.as_ref().map(|price| errors.price(price, "spec.price"));
-    Embedding { price, latency_target_ms, table }
+    let min_instances = autoscaling.as_ref().map(|scaling| scaling.min_instances);
+    Embedding { price, latency_target_ms, min_instances, table }
 }
 
 fn endpoint(spec: &spec::SageMakerEmbeddings) -> SageMaker {
-    let spec::SageMakerEmbeddings { endpoint_name, variant, region, payload } = spec;
+    let spec::SageMakerEmbeddings { endpoint_name, variant, inference_component, region, payload } = spec;
     SageMaker {
         endpoint_name: endpoint_name.clone(),
         variant: variant.clone(),
+        inference_component: inference_component.clone(),
         region: region.as_ref().map(|region| region.0.clone()),
         payload: match payload {
             None | Some(spec::Payload::Inputs) => Payload::Inputs,

@@ -141,6 +141,20 @@ fn an_embedding_endpoint_is_judged_whole() {
          target: {metric: Utilization, value: 101}}, latencyTarget: 1h, price: {}}",
     );
     assert_eq!(found.len(), 7, "{found:#?}");
+    let provision = "{image: i, instanceType: ml.m5.xlarge, executionRoleArn: 'arn:aws:iam::123456789012:role/r'}";
+    let found = errors(
+        Kind::EmbeddingEndpoint,
+        &format!(
+            "{{model: m, dimensions: 1, sagemaker: {{endpointName: e, inferenceComponent: c}}, provision: {provision}, \
+             healthCheck: {{interval: 9s}}, coldStart: {{maxWait: 11m}}}}"
+        ),
+    );
+    let expected = [
+        "spec.healthCheck.interval: give 10s to 24h, or 0s for no calls at all",
+        "spec.sagemaker.inferenceComponent: an endpoint that spec.provision makes has no inference components: leave one of them out",
+        "spec.coldStart.maxWait: 11m is out of range: give 0ms to 10m",
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

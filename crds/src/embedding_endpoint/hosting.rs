@@ -19,6 +19,10 @@ pub struct SageMakerEmbeddings {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// Inference component of the endpoint that is called, and scaled by its copies: it may have none. Default: none; the variant is called and scaled.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9](-*[A-Za-z0-9])*$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_component: Option<String>,
     /// Region called. Default: the proxy's own region; the operator looks at the endpoint in its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Region>,
@@ -109,10 +113,11 @@ pub struct Vpc {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.minInstances <= self.maxInstances").message("minInstances must not be above maxInstances"))]
 pub struct Autoscaling {
-    /// Instances at least.
+    /// Instances (copies, of an inference component) at least. With 0 of an inference component the endpoint is scaled to zero, and the operator
+    /// starts the first copy when a text finds none.
     #[schemars(range(max = 1000))]
     pub min_instances: u32,
-    /// Instances at most.
+    /// Instances (copies, of an inference component) at most.
     #[schemars(range(min = 1, max = 1000))]
     pub max_instances: u32,
     /// What is held steady.
@@ -139,7 +144,7 @@ pub struct ScalingTarget {
 /// Metrics an endpoint scales by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Metric {
-    /// Percent of the instance's GPUs, or of its CPUs where it has none, in use; of an instance type that is not known, `ScalingActive=False/UnknownInstance`.
+    /// Percent of the instance's GPUs (the copy's, of an inference component), or of its CPUs where it has none, in use; of an instance type that is not known, `ScalingActive=False/UnknownInstance`.
     Utilization,
     /// Invocations a minute on each instance.
     InvocationsPerInstance,

@@ -19,7 +19,7 @@ pub struct EmbeddingEndpointStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     #[serde(default)]
     pub conditions: Vec<Condition>,
-    /// Instances of the variant.
+    /// Instances of the variant; copies, of an inference component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<InstancesStatus>,
     /// The last thing the autoscaler did.
@@ -42,7 +42,7 @@ pub struct EmbeddingEndpointStatus {
     pub infrastructure_until: Option<String>,
 }
 
-/// Instances of the variant.
+/// Instances of the variant; copies, of an inference component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InstancesStatus {

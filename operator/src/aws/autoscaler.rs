@@ -1,4 +1,4 @@
-//! A variant and how it should scale in; calls to Application Auto Scaling, and what it says, out. The only user of `aws_sdk_applicationautoscaling`.
+//! What is scaled and how it should be in; calls to Application Auto Scaling, and what it says, out. The only user of `aws_sdk_applicationautoscaling`.
 
 use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
@@ -28,8 +28,9 @@ const DEREGISTER: &str = "application-autoscaling:DeregisterScalableTarget";
 const EVERY: Duration = Duration::from_millis(50);
 /// The name of our policy on a target.
 const POLICY: &str = "tollway";
-/// Where SageMaker puts what it measures of instances.
+/// Where SageMaker puts what it measures of instances, and of copies of inference components.
 const MEASURED: &str = "/aws/sagemaker/Endpoints";
+const OF_COPIES: &str = "/aws/sagemaker/InferenceComponents";
 /// Of so many activities the last is sought: AWS does not promise their order.
 const RECENT: i32 = 20;
 
@@ -67,20 +68,25 @@ impl ApplicationAutoScaling {
     async fn policy(&self, at: &Place) -> Result<Option<Policy>, AwsError> {
         self.turns.turn().await;
         let call = self.client(at).await.describe_scaling_policies().service_namespace(ServiceNamespace::Sagemaker);
-        let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION).policy_names(POLICY);
+        let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at)).policy_names(POLICY);
         let said = call.send().await.map_err(|error| AwsError::of(POLICIES, &error))?;
         let mut policies = said.scaling_policies.unwrap_or_default().into_iter();
         Ok(policies.find(|policy| policy.policy_name == POLICY).as_ref().and_then(|policy| read(at, policy)))
     }
 }
 
-const DIMENSION: ScalableDimension = ScalableDimension::SageMakerVariantDesiredInstanceCount;
+const fn dimension(at: &Place) -> ScalableDimension {
+    match at.component {
+        Some(_) => ScalableDimension::SageMakerInferenceComponentDesiredCopyCount,
+        None => ScalableDimension::SageMakerVariantDesiredInstanceCount,
+    }
+}
 
 impl Autoscaler for ApplicationAutoScaling {
     async fn observe(&self, at: &Place) -> Result<Option<Observed>, AwsError> {
         self.turns.turn().await;
         let call = self.client(at).await.describe_scalable_targets().service_namespace(ServiceNamespace::Sagemaker);
-        let call = call.resource_ids(at.resource_id()).scalable_dimension(DIMENSION);
+        let call = call.resource_ids(at.resource_id()).scalable_dimension(dimension(at));
         let said = call.send().await.map_err(|error| AwsError::of(TARGETS, &error))?;
         let mut targets = said.scalable_targets.unwrap_or_default().into_iter();
         let Some(target) = targets.find(|target| target.resource_id == at.resource_id()) else { return Ok(None) };
@@ -110,13 +116,13 @@ impl Autoscaler for ApplicationAutoScaling {
                     .dynamic_scaling_out_suspended(false)
                     .scheduled_scaling_suspended(false);
                 let call = client.register_scalable_target().service_namespace(ServiceNamespace::Sagemaker);
-                let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION);
+                let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at));
                 let call = call.min_capacity(min).max_capacity(max).suspended_state(working.build());
                 call.send().await.map(|_| ()).map_err(|error| AwsError::of(REGISTER, &error))
             }
             Call::Put(policy) => {
                 let call = client.put_scaling_policy().service_namespace(ServiceNamespace::Sagemaker);
-                let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION).policy_name(POLICY);
+                let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at)).policy_name(POLICY);
                 let call = call.policy_type(PolicyType::TargetTrackingScaling);
                 let call = call.target_tracking_scaling_policy_configuration(written(at, policy).map_err(form)?);
                 call.send().await.map(|_| ()).map_err(|error| AwsError::of(PUT, &error))
@@ -127,17 +133,17 @@ impl Autoscaler for ApplicationAutoScaling {
     async fn remove(&self, at: &Place) -> Result<(), AwsError> {
         let client = self.client(at).await;
         let call = client.delete_scaling_policy().service_namespace(ServiceNamespace::Sagemaker);
-        let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION).policy_name(POLICY);
+        let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at)).policy_name(POLICY);
         gone(call.send().await.map(|_| ()).map_err(|error| AwsError::of(DELETE, &error)))?;
         let call = client.deregister_scalable_target().service_namespace(ServiceNamespace::Sagemaker);
-        let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION);
+        let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at));
         gone(call.send().await.map(|_| ()).map_err(|error| AwsError::of(DEREGISTER, &error)))
     }
 
     async fn last_activity(&self, at: &Place) -> Result<Option<Activity>, AwsError> {
         self.turns.turn().await;
         let call = self.client(at).await.describe_scaling_activities().service_namespace(ServiceNamespace::Sagemaker);
-        let call = call.resource_id(at.resource_id()).scalable_dimension(DIMENSION).max_results(RECENT);
+        let call = call.resource_id(at.resource_id()).scalable_dimension(dimension(at)).max_results(RECENT);
         let said = call.send().await.map_err(|error| AwsError::of(ACTIVITIES, &error))?;
         let last = said.scaling_activities.unwrap_or_default().into_iter().max_by_key(|activity| activity.start_time);
         Ok(last.map(|activity| Activity {
@@ -168,16 +174,15 @@ fn written(at: &Place, policy: Policy) -> Result<TargetTrackingScalingPolicyConf
     let held = TargetTrackingScalingPolicyConfiguration::builder().target_value(value);
     let held = held.scale_in_cooldown(scale_in).scale_out_cooldown(scale_out).disable_scale_in(false);
     let held = match metric(gauge) {
-        None => {
-            let predefined = PredefinedMetricSpecification::builder();
-            let predefined = predefined.predefined_metric_type(MetricType::SageMakerVariantInvocationsPerInstance);
+        Metric::Predefined(type_) => {
+            let predefined = PredefinedMetricSpecification::builder().predefined_metric_type(type_);
             held.predefined_metric_specification(predefined.build()?)
         }
-        Some((namespace, name, unit)) => {
-            let dimension = |name: &str, value: &str| MetricDimension::builder().name(name).value(value).build();
-            let measured = CustomizedMetricSpecification::builder().namespace(namespace).metric_name(name);
-            let measured = measured.dimensions(dimension("EndpointName", &at.endpoint)?);
-            let measured = measured.dimensions(dimension("VariantName", &at.variant)?);
+        Metric::Customized(namespace, name, unit) => {
+            let mut measured = CustomizedMetricSpecification::builder().namespace(namespace).metric_name(name);
+            for (name, value) in at.dimensions() {
+                measured = measured.dimensions(MetricDimension::builder().name(name).value(value).build()?);
+            }
             held.customized_metric_specification(measured.statistic(MetricStatistic::Average).unit(unit).build())
         }
     };
@@ -188,21 +193,32 @@ fn written(at: &Place, policy: Policy) -> Result<TargetTrackingScalingPolicyConf
 fn read(at: &Place, policy: &ScalingPolicy) -> Option<Policy> {
     let held = policy.target_tracking_scaling_policy_configuration.as_ref()?;
     let cooldowns = held.scale_in_cooldown.zip(held.scale_out_cooldown)?;
-    let gauges = [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu, Gauge::Queue];
-    let candidates = gauges.map(|gauge| Policy { gauge, value: held.target_value, cooldowns });
+    let candidates = GAUGES.map(|gauge| Policy { gauge, value: held.target_value, cooldowns });
     // AWS may leave out what is false anyway.
     let mut said = held.clone();
     said.disable_scale_in = Some(said.disable_scale_in.unwrap_or(false));
     candidates.into_iter().find(|candidate| written(at, *candidate).is_ok_and(|written| written == said))
 }
 
-/// Namespace, name and unit of a metric that is not predefined.
-const fn metric(gauge: Gauge) -> Option<(&'static str, &'static str, &'static str)> {
+const GAUGES: [Gauge; 7] =
+    [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu, Gauge::Queue, Gauge::CopyInvocations, Gauge::CopyCpu, Gauge::CopyGpu];
+
+enum Metric {
+    /// AWS knows what it is.
+    Predefined(MetricType),
+    /// Namespace, name and unit.
+    Customized(&'static str, &'static str, &'static str),
+}
+
+const fn metric(gauge: Gauge) -> Metric {
     match gauge {
-        Gauge::Invocations => None,
-        Gauge::Cpu => Some((MEASURED, "CPUUtilization", "Percent")),
-        Gauge::Gpu => Some((MEASURED, "GPUUtilization", "Percent")),
-        Gauge::Queue => Some((queues::NAMESPACE, queues::METRIC, "Count")),
+        Gauge::Invocations => Metric::Predefined(MetricType::SageMakerVariantInvocationsPerInstance),
+        Gauge::CopyInvocations => Metric::Predefined(MetricType::SageMakerInferenceComponentInvocationsPerCopy),
+        Gauge::Cpu => Metric::Customized(MEASURED, "CPUUtilization", "Percent"),
+        Gauge::Gpu => Metric::Customized(MEASURED, "GPUUtilization", "Percent"),
+        Gauge::CopyCpu => Metric::Customized(OF_COPIES, "CPUUtilizationNormalized", "Percent"),
+        Gauge::CopyGpu => Metric::Customized(OF_COPIES, "GPUUtilizationNormalized", "Percent"),
+        Gauge::Queue => Metric::Customized(queues::NAMESPACE, queues::METRIC, "Count"),
     }
 }
 
@@ -216,7 +232,7 @@ mod tests {
 
     fn held(configuration: TargetTrackingScalingPolicyConfiguration) -> ScalingPolicy {
         let policy = ScalingPolicy::builder().policy_arn("a").policy_name(POLICY).resource_id("r");
-        let policy = policy.service_namespace(ServiceNamespace::Sagemaker).scalable_dimension(DIMENSION);
+        let policy = policy.service_namespace(ServiceNamespace::Sagemaker).scalable_dimension(dimension(&place()));
         let policy = policy.policy_type(PolicyType::TargetTrackingScaling);
         let policy = policy.creation_time(aws_smithy_types::DateTime::from_secs(0));
         policy.target_tracking_scaling_policy_configuration(configuration).build().unwrap()
@@ -224,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_read_as_it_was_written_and_any_other_as_none() {
-        for gauge in [Gauge::Invocations, Gauge::Cpu, Gauge::Gpu, Gauge::Queue] {
+        for gauge in GAUGES {
             let policy = Policy { gauge, value: 70.0, cooldowns: (300, 60) };
             let mut configuration = written(&place(), policy).unwrap();
             assert_eq!(read(&place(), &held(configuration.clone())), Some(policy));

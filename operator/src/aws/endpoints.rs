@@ -1,4 +1,4 @@
-//! An endpoint's name in; what SageMaker says of it out. It asks; `builder` changes what is there.
+//! An endpoint's name, or an inference component's, in; what SageMaker says of it, and as many copies as are wanted, out. `builder` makes endpoints.
 
 use super::clients::{Clients, Regional};
 use super::error::{AwsError, AwsErrorKind};
@@ -7,11 +7,14 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_sagemaker::Client;
 use aws_sdk_sagemaker::config::Builder;
 use aws_sdk_sagemaker::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sagemaker::types::InferenceComponentRuntimeConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
 const DESCRIBE: &str = "sagemaker:DescribeEndpoint";
 const DESCRIBE_CONFIG: &str = "sagemaker:DescribeEndpointConfig";
+const DESCRIBE_COMPONENT: &str = "sagemaker:DescribeInferenceComponent";
+const SET_COPIES: &str = "sagemaker:UpdateInferenceComponentRuntimeConfig";
 /// A thousand endpoints are looked at within a minute.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -28,6 +31,10 @@ pub trait Endpoints: Send + Sync + 'static {
         config: &str,
         variant: &str,
     ) -> impl Future<Output = Result<Option<String>, AwsError>> + Send;
+    /// An inference component; `None`: nothing of that name.
+    fn component(&self, region: &str, name: &str) -> impl Future<Output = Result<Option<Component>, AwsError>> + Send;
+    /// Has so many copies of an inference component run.
+    fn set_copies(&self, region: &str, name: &str, copies: i32) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
 /// An endpoint.
@@ -50,6 +57,21 @@ pub struct Variant {
     pub name: String,
     /// Instances that run, and that should; absent for one without instances.
     pub instances: Option<(i32, i32)>,
+}
+
+/// An inference component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Component {
+    /// AWS's word for its state.
+    pub state: String,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// The endpoint it is of.
+    pub endpoint: String,
+    /// Copies that run, and that should.
+    pub copies: (i32, i32),
+    /// Each copy has a GPU.
+    pub on_gpu: bool,
 }
 
 /// SageMaker.
@@ -112,6 +134,33 @@ impl Endpoints for SageMaker {
         let mut variants = said.production_variants.unwrap_or_default().into_iter();
         let found = variants.find(|held| held.variant_name.as_deref() == Some(variant));
         Ok(found.and_then(|held| held.instance_type).map(|type_| type_.as_str().to_owned()))
+    }
+
+    async fn component(&self, region: &str, name: &str) -> Result<Option<Component>, AwsError> {
+        self.turns.turn().await;
+        let call = self.client(region).await.describe_inference_component().inference_component_name(name);
+        let said = match call.send().await {
+            Err(error) if is_missing(&error) => return Ok(None),
+            said => said.map_err(|error| AwsError::of(DESCRIBE_COMPONENT, &error))?,
+        };
+        let copies = said.runtime_config.map(|config| config.current_copy_count.zip(config.desired_copy_count));
+        let needs = said.specification.and_then(|specification| specification.compute_resource_requirements);
+        let gpus = needs.and_then(|needs| needs.number_of_accelerator_devices_required);
+        Ok(Some(Component {
+            state: said.inference_component_status.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+            failure: said.failure_reason,
+            endpoint: said.endpoint_name.unwrap_or_default(),
+            copies: copies.flatten().unwrap_or_default(),
+            on_gpu: gpus.is_some_and(|gpus| gpus > 0.0),
+        }))
+    }
+
+    async fn set_copies(&self, region: &str, name: &str, copies: i32) -> Result<(), AwsError> {
+        self.turns.turn().await;
+        let config = InferenceComponentRuntimeConfig::builder().copy_count(copies).build();
+        let call = self.client(region).await.update_inference_component_runtime_config();
+        let call = call.inference_component_name(name).desired_runtime_config(config);
+        call.send().await.map(|_| ()).map_err(|error| AwsError::of(SET_COPIES, &error))
     }
 }
 

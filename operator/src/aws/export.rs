@@ -69,7 +69,7 @@ fn measured(views: &[(Key, View)], at_ms: i64) -> Vec<Measure> {
         let (namespace, budget) = (key.namespace.clone(), key.name.clone());
         [("SpentUsd", spent), ("LimitUsd", limit), ("RemainingUsd", remaining)].map(|(name, amount)| Measure {
             name,
-            of: [("Namespace", namespace.clone()), ("Budget", budget.clone())],
+            of: vec![("Namespace", namespace.clone()), ("Budget", budget.clone())],
             value: dollars(amount),
             is_count: false,
             at_ms,

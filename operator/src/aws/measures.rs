@@ -17,7 +17,7 @@ pub struct Measure {
     /// Name of the metric.
     pub name: &'static str,
     /// What it is a figure of: names and values.
-    pub of: [(&'static str, String); 2],
+    pub of: Vec<(&'static str, String)>,
     /// The figure.
     pub value: f64,
     /// It counts things; else it is an amount.

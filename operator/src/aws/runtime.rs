@@ -23,6 +23,8 @@ pub struct Invocation {
     pub endpoint: String,
     /// Its variant; absent: SageMaker chooses.
     pub variant: Option<String>,
+    /// Its inference component, in place of a variant.
+    pub component: Option<String>,
     /// JSON.
     pub body: String,
 }
@@ -50,10 +52,12 @@ impl SageMakerRuntime {
 
 impl Runtime for SageMakerRuntime {
     async fn invoke(&self, what: &Invocation) -> Result<Vec<u8>, AwsError> {
-        let Invocation { region, endpoint, variant, body } = what;
+        let Invocation { region, endpoint, variant, component, body } = what;
         let make = |config: &SdkConfig, region| Client::from_conf(Builder::from(config).region(region).build());
         let client = self.regions.of(&self.clients, Region::new(region.clone()), make).await;
-        let call = client.invoke_endpoint().endpoint_name(endpoint).set_target_variant(variant.clone());
+        let variant = variant.clone().filter(|_| component.is_none());
+        let call = client.invoke_endpoint().endpoint_name(endpoint).set_target_variant(variant);
+        let call = call.set_inference_component_name(component.clone());
         let call = call.content_type("application/json").accept("application/json").body(Blob::new(body.as_bytes()));
         self.turns.turn().await;
         let said = call.send().await.map_err(|error| AwsError::of(INVOKE, &error))?;

@@ -25,7 +25,7 @@ pub use gauge::Gauge;
 /// The variant that is scaled when the resource names none.
 pub const VARIANT: &str = "AllTraffic";
 
-/// A variant whose instances are scaled.
+/// What is scaled: a variant by its instances, or an inference component by its copies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The region.
@@ -34,18 +34,33 @@ pub struct Place {
     pub endpoint: String,
     /// Its variant.
     pub variant: String,
+    /// The inference component, where that is what is scaled.
+    pub component: Option<String>,
 }
 
 impl Place {
     /// As Application Auto Scaling names it.
     pub fn resource_id(&self) -> String {
-        format!("endpoint/{}/variant/{}", self.endpoint, self.variant)
+        match &self.component {
+            Some(component) => format!("inference-component/{component}"),
+            None => format!("endpoint/{}/variant/{}", self.endpoint, self.variant),
+        }
+    }
+
+    /// The dimensions of what is measured of it in CloudWatch.
+    pub fn dimensions(&self) -> Vec<(&'static str, String)> {
+        match &self.component {
+            Some(component) => vec![("InferenceComponentName", component.clone())],
+            None => vec![("EndpointName", self.endpoint.clone()), ("VariantName", self.variant.clone())],
+        }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.region, self.endpoint, self.variant)
+        let Place { region, endpoint, variant, component } = self;
+        write!(f, "{region}/{endpoint}/{variant}")?;
+        component.iter().try_for_each(|component| write!(f, "/{component}"))
     }
 }
 
@@ -53,9 +68,25 @@ impl std::str::FromStr for Place {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Place, ()> {
-        let [region, endpoint, variant] = text.split('/').collect::<Vec<_>>().try_into().map_err(|_| ())?;
-        Ok(Place { region: region.to_owned(), endpoint: endpoint.to_owned(), variant: variant.to_owned() })
+        let mut parts = text.split('/').map(str::to_owned);
+        let (Some(region), Some(endpoint), Some(variant)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(());
+        };
+        let component = parts.next();
+        if parts.next().is_some() { Err(()) } else { Ok(Place { region, endpoint, variant, component }) }
     }
+}
+
+/// What is known of what is scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// A variant's instances, and their type where that is known.
+    Instances(Option<&'a str>),
+    /// An inference component's copies.
+    Copies {
+        /// Each has one or more.
+        on_gpu: bool,
+    },
 }
 
 /// Scaling as a checked spec asks for it.
@@ -99,13 +130,16 @@ impl Asked {
         self.metric == Metric::Utilization
     }
 
-    /// The same for instances of a type.
-    pub fn on(&self, instance_type: Option<&str>) -> Result<Wanted, Trouble> {
+    /// The same on what is known of the host.
+    pub fn on(&self, host: Host<'_>) -> Result<Wanted, Trouble> {
         let Asked { limits, metric, value, cooldowns } = *self;
-        let (gauge, units) = match metric {
-            Metric::Utilization => gauge::of(instance_type)?,
-            Metric::InvocationsPerInstance => (Gauge::Invocations, 1),
-            Metric::QueueDepth => (Gauge::Queue, 1),
+        let (gauge, units) = match (metric, host) {
+            (Metric::Utilization, Host::Instances(instance_type)) => gauge::of(instance_type)?,
+            (Metric::Utilization, Host::Copies { on_gpu: true }) => (Gauge::CopyGpu, 1),
+            (Metric::Utilization, Host::Copies { on_gpu: false }) => (Gauge::CopyCpu, 1),
+            (Metric::InvocationsPerInstance, Host::Instances(_)) => (Gauge::Invocations, 1),
+            (Metric::InvocationsPerInstance, Host::Copies { .. }) => (Gauge::CopyInvocations, 1),
+            (Metric::QueueDepth, _) => (Gauge::Queue, 1),
         };
         Ok(Wanted { limits, policy: Policy { gauge, value: f64::from(value) * f64::from(units), cooldowns } })
     }

@@ -95,10 +95,10 @@ fn hosted(space: &Space, compiled: &Compiled) -> BTreeMap<String, Option<scaling
         let made = made.and_then(|text| serde_json::from_str(&text).ok());
         let spec = compiled.verdicts.get(id).and_then(in_force);
         let order = match spec {
-            _ if is_deleting => Some(scaling::Order { uid, endpoint: None, claim, made, held_by: None }),
-            None => None,
-            Some(spec) => {
-                Some(scaling::Order { uid, endpoint: Some(scaling::Asker::of(spec)), claim, made, held_by: None })
+            None if !is_deleting => None,
+            spec => {
+                let endpoint = spec.filter(|_| !is_deleting).map(scaling::Asker::of);
+                Some(scaling::Order { uid, endpoint, claim, made, held_by: None, unanswered: 0 })
             }
         };
         (id.name.clone(), order)

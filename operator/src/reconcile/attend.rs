@@ -18,6 +18,7 @@ pub fn attend(term: &Term, space: &Space, compiled: &Compiled, now: Timestamp) -
     for (id, About { uid, .. }) in space.about.iter().filter(|(id, _)| id.kind == Kind::EmbeddingEndpoint) {
         let embedding = compiled.table.embeddings.get(&id.name);
         let budgets = embedding.map(|embedding| embedding.budgets.as_slice()).unwrap_or_default();
+        term.aws.scaling.unanswered(namespace, &id.name, term.observed.unanswered(namespace, &id.name));
         term.aws.scaling.hold(namespace, &id.name, exhausted(term, namespace, &compiled.table, budgets));
         let Some(per_hour) = per_hour(term, namespace, &id.name) else { continue };
         let Some(ran) = term.aws.scaling.cost(namespace, &id.name, now.as_millisecond(), per_hour) else { continue };

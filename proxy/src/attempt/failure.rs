@@ -11,6 +11,9 @@ use std::time::Duration;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
+/// When it is worth asking again for what starts within minutes.
+const COLD: Duration = Duration::from_secs(30);
+
 /// One failed attempt.
 #[derive(Debug)]
 pub struct Failure {
@@ -40,6 +43,13 @@ impl Failure {
     pub fn late(target: &str) -> Self {
         let message = format!("target {target:?} did not answer within the route's time-outs");
         Self::next(Attempt::TimedOut, StatusCode::GATEWAY_TIMEOUT, message)
+    }
+
+    /// No copy of the target's inference component runs.
+    #[must_use]
+    pub fn no_capacity(target: &str, words: &str) -> Self {
+        let message = format!("target {target:?} has no copy running yet: {words}");
+        Self::next(Attempt::NoCapacity, StatusCode::SERVICE_UNAVAILABLE, message).after(Some(COLD))
     }
 
     #[must_use]

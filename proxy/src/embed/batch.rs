@@ -1,6 +1,7 @@
 //! A batch of texts of several requests in; vectors or an error to each of them out, after as many attempts on as many sources as the rule allows.
 
 use super::call::{self, Miss};
+use super::cold;
 use super::endpoint::Endpoint;
 use super::queue::{Done, Next, Part};
 use super::tab::Share;
@@ -76,14 +77,26 @@ async fn run(proxy: &Arc<Proxy>, endpoint: &Endpoint, parts: Vec<Part>) {
 }
 
 /// The last word on some texts.
-struct Verdict {
+pub(super) struct Verdict {
     error: ApiError,
     source: Option<String>,
     attempts: u32,
 }
 
+/// How a round of attempts ended.
+enum End {
+    /// Every text has its vector, or nobody waits for one.
+    Over,
+    /// A source refuses these texts.
+    Refused(Vec<Part>),
+    /// No source answered.
+    Failed(Vec<Part>),
+    /// None did, and one of them has no copy running yet.
+    NoCapacity(Vec<Part>),
+}
+
 impl Verdict {
-    fn tell(&self, parts: &[Part]) {
+    pub(super) fn tell(&self, parts: &[Part]) {
         for part in parts {
             let Self { error, source, attempts } = self;
             let failed = Done::Failed { error: error.clone(), source: source.clone(), attempts: *attempts };
@@ -93,14 +106,29 @@ impl Verdict {
     }
 }
 
-/// Tries the sources as the attempts rule says until one answers; gives the texts back when one refuses them.
+/// Tries the sources, again while one of them is still to start, until one answers; gives the texts back when one refuses them.
 async fn attempts(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>) -> Option<(Vec<Part>, Verdict)> {
+    let mut last = Verdict { error: nothing_tried(&endpoint.config.model, None), source: None, attempts: 0 };
+    loop {
+        match round(proxy, endpoint, parts, &mut last).await? {
+            End::Over => return None,
+            End::Refused(parts) => return Some((parts, last)),
+            End::Failed(parts) => {
+                last.tell(&parts);
+                return None;
+            }
+            End::NoCapacity(waiting) => parts = cold::wait(waiting, &last).await,
+        }
+    }
+}
+
+/// Tries the sources once, as the attempts rule says; nothing comes back when no text is left.
+async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, last: &mut Verdict) -> Option<End> {
     let config = &endpoint.config;
     let ends = parts.iter().map(|part| part.call.ends).max()?;
     let mut schedule = Schedule::new(config.sources.len(), &config.retry);
-    let mut last = Verdict { error: nothing_tried(&config.model, None), source: None, attempts: 0 };
-    // Whether nobody knows what the attempt before came to.
-    let mut lost = false;
+    // Whether nobody knows what the attempt before came to, and whether a source has no copy running.
+    let (mut lost, mut cold) = (false, false);
     while let Step::Try { target, wait, repeat } = schedule.next(Instant::now(), fastrand::u64(..)) {
         let (source, state) = config.sources.get(target).zip(endpoint.sources.get(target))?;
         if repeat {
@@ -127,7 +155,7 @@ async fn attempts(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>)
         parts.retain(|part| !part.call.answers.is_closed());
         if parts.is_empty() {
             state.neutral(&permit);
-            return None;
+            return Some(End::Over);
         }
         parts.iter().for_each(|part| part.call.tab.sending(part.bound(), state));
         let began = Instant::now();
@@ -149,12 +177,12 @@ async fn attempts(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>)
         match outcome {
             None => {
                 parts.iter().for_each(|part| part.call.tab.sent(part.bound(), Share::Bound));
-                return None;
+                return Some(End::Over);
             }
             Some(Ok(read)) => {
                 endpoint.meter.texts_sent(read.vectors.len() as u64);
                 deliver(parts, read, &source.name, last.attempts);
-                return None;
+                return Some(End::Over);
             }
             Some(Err(Miss { failure, is_lost })) => {
                 if !is_lost {
@@ -166,7 +194,13 @@ async fn attempts(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>)
                 let refuses_texts = failure.stops && is_about_texts(failure.error.status);
                 last.error = failure.error;
                 if refuses_texts && !lost {
-                    return Some((parts, last));
+                    return Some(End::Refused(parts));
+                }
+                if failure.attempt == Attempt::NoCapacity {
+                    endpoint.meter.no_capacity();
+                    cold = true;
+                    schedule.skipped();
+                    continue;
                 }
                 if failure.stops {
                     break;
@@ -184,8 +218,8 @@ async fn attempts(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>)
     if lost {
         parts.iter().for_each(|part| part.call.tab.sent(part.bound(), Share::Bound));
     }
-    last.tell(&parts);
-    None
+    // What may have been answered is not asked again in the hope of another source.
+    Some(if cold && !lost { End::NoCapacity(parts) } else { End::Failed(parts) })
 }
 
 /// Another text might pass: too long, empty, malformed. Not: no such endpoint, no right to call it.
@@ -205,12 +239,12 @@ fn judge(
         Attempt::Failed | Attempt::Unreachable | Attempt::TimedOut | Attempt::Cut => {
             state.failed(permit, now, &config.circuit_breaker);
         }
-        Attempt::Throttled | Attempt::Cancelled => state.neutral(permit),
+        Attempt::Throttled | Attempt::Cancelled | Attempt::NoCapacity => state.neutral(permit),
     }
 }
 
 /// Resolves when no caller of the batch is left.
-async fn everyone_left(parts: &[Part]) {
+pub(super) async fn everyone_left(parts: &[Part]) {
     join_all(parts.iter().map(|part| part.call.answers.closed())).await;
 }
 

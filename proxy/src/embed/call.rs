@@ -85,10 +85,13 @@ pub async fn call(
         let said = whole(body, ERROR_LIMIT, ERROR_WITHIN, until).await;
         let said = said.map_err(|_| Miss::lost(Failure::broken(name, "its error message never ended")))?;
         let failure = match &source.embedder {
-            Embedder::SageMaker(_) => {
-                let error = sagemaker::decode_error(head.status.as_u16(), &head.headers, &said);
-                Failure::inside(name, &error).after(failure::retry_after(&head.headers))
-            }
+            Embedder::SageMaker(_) => match sagemaker::no_capacity(head.status.as_u16(), &said) {
+                Some(words) => Failure::no_capacity(name, &words),
+                None => {
+                    let error = sagemaker::decode_error(head.status.as_u16(), &head.headers, &said);
+                    Failure::inside(name, &error).after(failure::retry_after(&head.headers))
+                }
+            },
             Embedder::OpenAi(_) => Failure::status(name, &head, &openai::read_error(&said)),
         };
         return Err(Miss::free(failure));

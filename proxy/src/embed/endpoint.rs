@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
 use tollway_core::table::Embedding;
@@ -101,8 +102,10 @@ impl Endpoint {
     pub fn enqueue(self: &Arc<Self>, tab: Arc<Tab>, items: VecDeque<Item>, ends: Instant) -> Pending {
         let id = self.calls.fetch_add(1, Relaxed);
         let (answers, receiver) = mpsc::unbounded_channel();
-        let call = Arc::new(Call { id, tab, answers, ends });
-        self.change(|queue| queue.push(call, items, Instant::now()));
+        let now = Instant::now();
+        let cold_until = (now + Duration::from_millis(self.config.cold_wait_ms)).min(ends);
+        let call = Arc::new(Call { id, tab, answers, ends, cold_until });
+        self.change(|queue| queue.push(call, items, now));
         Pending { endpoint: Arc::clone(self), id, receiver }
     }
 }

@@ -27,6 +27,8 @@ pub struct Call {
     pub answers: UnboundedSender<Done>,
     /// When the request is over.
     pub ends: Instant,
+    /// Until when its texts wait for a copy to run.
+    pub cold_until: Instant,
 }
 
 /// What a batch says to one of its requests.

@@ -33,9 +33,27 @@ pub fn decode_error(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamEr
     UpstreamError { kind, message: original_message.unwrap_or(error.message), ..error }
 }
 
+/// What the service says when no copy of an inference component runs; it has no code of its own for that.
+#[must_use]
+pub fn no_capacity(status: u16, body: &[u8]) -> Option<String> {
+    let message = serde_json::from_slice::<Body>(body).ok()?.message?;
+    (status == 400 && message.contains("no capacity to process")).then_some(message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_component_without_copies_is_told_from_a_wrong_request() {
+        let words =
+            "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress.";
+        let body = format!("{{\"Message\":\"{words}\"}}");
+        assert_eq!(no_capacity(400, body.as_bytes()).as_deref(), Some(words));
+        assert_eq!(no_capacity(424, body.as_bytes()), None);
+        assert_eq!(no_capacity(400, b"{\"Message\":\"Value is too long\"}"), None);
+        assert_eq!(no_capacity(400, b"no capacity to process"), None);
+    }
 
     #[test]
     fn the_containers_own_status_decides() {

@@ -14,8 +14,8 @@ use tollway_core::table::{Embedder, Embedding, Provider, Source, Target};
 
 pub(super) const OUTCOMES: [&str; 8] =
     ["ok", "refused", "rate_limited", "over_budget", "upstream_failed", "cut", "disconnected", "not_served"];
-pub(super) const ATTEMPTS: [&str; 8] =
-    ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled"];
+pub(super) const ATTEMPTS: [&str; 9] =
+    ["ok", "throttled", "refused", "failed", "unreachable", "timed_out", "cut", "cancelled", "no_capacity"];
 const CACHE: [&str; 3] = ["miss", "hit", "shared_hit"];
 const TEXTS: [&str; 5] = ["sent", "kept", "wrong_dimensions", "job_completed", "job_failed"];
 const KINDS: [&str; 5] = ["input", "output", "cache_read", "cache_write", "cache_write_1h"];
@@ -35,6 +35,8 @@ pub struct RouteMeter {
     limit_fallbacks: OnceLock<IntCounter>,
     /// Of an embedding endpoint: texts that wait, and batches under way.
     queue: [AtomicU64; 2],
+    /// Its calls that found no copy running.
+    no_capacity: AtomicU64,
     /// The last requests, the oldest first.
     decisions: Mutex<VecDeque<Decision>>,
 }
@@ -65,6 +67,7 @@ impl RouteMeter {
             texts: Default::default(),
             limit_fallbacks: OnceLock::new(),
             queue: Default::default(),
+            no_capacity: AtomicU64::new(0),
             decisions: Mutex::default(),
         }
     }
@@ -118,13 +121,20 @@ impl RouteMeter {
         }
     }
 
+    /// A call found no copy of an embedding endpoint running.
+    pub fn no_capacity(&self) {
+        self.no_capacity.fetch_add(1, Relaxed);
+    }
+
     /// What an embedding endpoint of that name did and has to do; none before its first text.
     pub(super) fn endpoint(&self) -> Option<EndpointObservation> {
         let given = |at: usize| self.texts.get(at).and_then(OnceLock::get).map_or(0, IntCounter::get);
         let [waiting, batches] = [0, 1].map(|at: usize| self.queue.get(at).map_or(0, |held| held.load(Relaxed)));
         let texts = given(0).saturating_add(given(1));
         let endpoint = Embedding::named(&self.route)?.to_owned();
-        (texts + waiting + batches > 0).then_some(EndpointObservation { endpoint, texts, waiting, batches })
+        let no_capacity = self.no_capacity.load(Relaxed);
+        let seen = EndpointObservation { endpoint, texts, waiting, batches, no_capacity };
+        (texts + waiting + batches + no_capacity > 0).then_some(seen)
     }
 
     /// Texts of jobs that are embedded.

@@ -12,12 +12,9 @@ use tollway_core::table::{Embedder, Embedding, Payload};
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const VARIANT: HeaderName = HeaderName::from_static("x-amzn-invoked-production-variant");
 const TARGET_VARIANT: &str = "x-amzn-sagemaker-target-variant";
+const COMPONENT: &str = "x-amzn-sagemaker-inference-component";
 /// Headers that ask for a part of an endpoint which the proxy does not choose.
-const UNSERVED: [&str; 3] = [
-    "x-amzn-sagemaker-target-model",
-    "x-amzn-sagemaker-target-container-hostname",
-    "x-amzn-sagemaker-inference-component",
-];
+const UNSERVED: [&str; 2] = ["x-amzn-sagemaker-target-model", "x-amzn-sagemaker-target-container-hostname"];
 
 /// The endpoint that a path invokes.
 #[must_use]
@@ -48,10 +45,14 @@ pub fn texts(config: &Embedding, headers: &HeaderMap, body: &[u8]) -> Result<Vec
     if let Some(name) = UNSERVED.into_iter().find(|name| headers.contains_key(*name)) {
         return Err(ApiError::unsupported(name, format!("{name} chooses what the proxy does not: leave it out")));
     }
-    let variant = headers.get(TARGET_VARIANT).map(HeaderValue::as_bytes);
-    if variant.is_some_and(|asked| target.variant.as_deref().map(str::as_bytes) != Some(asked)) {
-        let message = format!("{TARGET_VARIANT} must be the variant of the EmbeddingEndpoint: leave it out");
-        return Err(ApiError::unsupported(TARGET_VARIANT, message));
+    for (header, part, own) in
+        [(TARGET_VARIANT, "variant", &target.variant), (COMPONENT, "inference component", &target.inference_component)]
+    {
+        let asked = headers.get(header).map(HeaderValue::as_bytes);
+        if asked.is_some_and(|asked| own.as_deref().map(str::as_bytes) != Some(asked)) {
+            let message = format!("{header} must be the {part} of the EmbeddingEndpoint: leave it out");
+            return Err(ApiError::unsupported(header, message));
+        }
     }
     if target.payload == Payload::OpenAi {
         // These bodies need not say a model: the path does.

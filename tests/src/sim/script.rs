@@ -256,6 +256,14 @@ impl Rule {
         Self::of(Fault::Status { status, body: body.into() })
     }
 
+    /// What SageMaker's runtime says while no copy of an inference component runs.
+    #[must_use]
+    pub fn no_capacity() -> Self {
+        let message = "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if \
+            configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API.";
+        Self::status(400, serde_json::json!({ "Message": message }).to_string())
+    }
+
     /// Fail inside the stream after so many events.
     #[must_use]
     pub fn stream_error(name: Exception, after_events: usize) -> Self {

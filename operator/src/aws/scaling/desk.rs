@@ -83,7 +83,7 @@ impl Desk {
                 Some(kept) if kept.orders.borrow().uid == order.uid => {
                     kept.orders.send_if_modified(|held| {
                         let is_news = held.endpoint != order.endpoint;
-                        *held = Order { held_by: held.held_by.take(), ..order };
+                        *held = Order { held_by: held.held_by.take(), unanswered: held.unanswered, ..order };
                         is_news
                     });
                 }
@@ -113,7 +113,7 @@ impl Desk {
         let answers = endpoint.filter(|endpoint| endpoint.state != "Creating");
         let whereabouts = answers.map(|endpoint| Whereabouts {
             region: endpoint.region.clone(),
-            runs: endpoint.instances.is_some_and(|(current, _)| current > 0),
+            runs: endpoint.copies.or(endpoint.instances).is_some_and(|(current, _)| current > 0),
         });
         kept.whereabouts.send_if_modified(|held| std::mem::replace(held, whereabouts.clone()) != whereabouts);
         let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -145,6 +145,19 @@ impl Desk {
         }
     }
 
+    /// So many calls of proxies found no copy of an endpoint's inference component running.
+    pub fn unanswered(&self, namespace: &str, name: &str, calls: u64) {
+        let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+        let inner = self.inner();
+        let Some(kept) = inner.kept.get(&key) else { return };
+        let copies = kept.seen.as_ref().and_then(|seen| seen.endpoint.as_ref()?.copies);
+        kept.orders.send_if_modified(|held| {
+            let is_news = calls > held.unanswered && copies.is_some_and(|(_, desired)| desired == 0);
+            held.unanswered = calls;
+            is_news
+        });
+    }
+
     /// What the instances cost an hour from now on; the span that is due to be counted comes back.
     pub fn cost(&self, namespace: &str, name: &str, now_ms: i64, per_hour: Nano) -> Option<Ran> {
         let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
@@ -163,9 +176,10 @@ impl Desk {
             let asker = order.endpoint.as_ref()?;
             asker.scaling.filter(|asked| asked.metric == Metric::QueueDepth)?;
             let endpoint = kept.seen.as_ref()?.endpoint.as_ref()?;
-            let (instances, _) = endpoint.instances?;
+            let (instances, _) = endpoint.copies.or(endpoint.instances)?;
             let variant = asker.variant.clone().unwrap_or_else(|| VARIANT.to_owned());
-            let place = Place { region: endpoint.region.clone(), endpoint: asker.name.clone(), variant };
+            let (region, component) = (endpoint.region.clone(), asker.component.clone());
+            let place = Place { region, endpoint: asker.name.clone(), variant, component };
             let Queue { waiting, batches } = queue(key);
             let on_each = waiting.saturating_add(batches) as f64 / f64::from(instances.max(1));
             Some(Depth { place, on_each })

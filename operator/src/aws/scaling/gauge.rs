@@ -15,8 +15,14 @@ pub enum Gauge {
     Cpu,
     /// Percent of one GPU, summed over the GPUs of an instance.
     Gpu,
-    /// What proxies keep waiting and have under way, on each instance.
+    /// What proxies keep waiting and have under way, on each instance or copy.
     Queue,
+    /// Invocations a minute on each copy of an inference component.
+    CopyInvocations,
+    /// Percent of the cores that a copy has.
+    CopyCpu,
+    /// Percent of the GPUs that a copy has.
+    CopyGpu,
 }
 
 /// The gauge of an instance type, and of how many cores or GPUs it is the sum.

@@ -78,8 +78,9 @@ fn due(asker: Option<&Asker>, running: Option<&Whereabouts>) -> Due {
         None => Due::Say(HealthSeen::NotChecked),
         Some(_) if !running.runs => Due::Say(HealthSeen::NoInstances),
         Some(interval) => {
-            let (endpoint, variant) = (asker.name.clone(), asker.variant.clone());
-            Due::Call(Invocation { region: running.region.clone(), endpoint, variant, body }, dimensions, interval)
+            let (endpoint, variant, component) = (asker.name.clone(), asker.variant.clone(), asker.component.clone());
+            let region = running.region.clone();
+            Due::Call(Invocation { region, endpoint, variant, component, body }, dimensions, interval)
         }
     }
 }

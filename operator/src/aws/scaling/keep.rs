@@ -4,12 +4,12 @@
 mod make;
 
 use super::health::Check;
-use super::{Asked, Place, VARIANT, plan};
+use super::{Asked, Host, Place, VARIANT, plan};
 use crate::aws::Pace;
 use crate::aws::autoscaler::Autoscaler;
 use crate::aws::builder::Builder;
 use crate::aws::claim::Claims;
-use crate::aws::endpoints::{Endpoint, Endpoints};
+use crate::aws::endpoints::{Component, Endpoint, Endpoints};
 use crate::aws::provision::Made;
 use crate::ledger::Key;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tollway_crds::{
 };
 
 /// What an EmbeddingEndpoint asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// Uid of the EmbeddingEndpoint.
     pub uid: String,
@@ -33,6 +33,8 @@ pub struct Order {
     pub made: Option<Made>,
     /// Exhausted budgets that cover it: no more than the least number of instances runs. `None`: not known yet, and scaling waits for it.
     pub held_by: Option<Vec<String>>,
+    /// Calls of proxies that found no copy running, ever more of them.
+    pub unanswered: u64,
 }
 
 /// An endpoint that a spec in force names.
@@ -44,6 +46,8 @@ pub struct Asker {
     pub name: String,
     /// Its variant; absent: none is chosen.
     pub variant: Option<String>,
+    /// Its inference component, where that is what is called.
+    pub component: Option<String>,
     /// How it should scale; absent: as it does.
     pub scaling: Option<Asked>,
     /// How it is called now and then, to see that it answers.
@@ -64,7 +68,8 @@ pub async fn keep<E: Endpoints + Builder, S: Autoscaler, C: Claims>(
     let mut failures = 0;
     let mut troubles: Vec<Trouble> = Vec::new();
     let (claim, made) = (orders.borrow().claim.clone(), orders.borrow().made.clone());
-    let mut keeper = Keeper { key, aws, claims, claim, made, is_moving: false, instance_type: None, told: None };
+    let mut keeper =
+        Keeper { key, aws, claims, claim, made, is_moving: false, instance_type: None, told: None, answered: 0 };
     loop {
         let order = orders.borrow_and_update().clone();
         let seen = keeper.sync(&order).await;
@@ -86,11 +91,12 @@ pub async fn keep<E: Endpoints + Builder, S: Autoscaler, C: Claims>(
 impl Asker {
     /// What a checked spec asks for.
     pub fn of(spec: &EmbeddingEndpointSpec) -> Asker {
-        let SageMakerEmbeddings { endpoint_name, variant, region, payload: _ } = &spec.sagemaker;
+        let SageMakerEmbeddings { endpoint_name, variant, inference_component, region, payload: _ } = &spec.sagemaker;
         Asker {
             region: region.as_ref().map(|region| region.0.clone()),
             name: endpoint_name.clone(),
             variant: variant.clone(),
+            component: inference_component.clone(),
             scaling: spec.autoscaling.as_ref().map(Asked::of),
             check: Check::of(spec),
             provision: spec.provision.clone().map(|provision| {
@@ -115,11 +121,13 @@ struct Keeper<E, S, C> {
     instance_type: Option<([String; 3], Option<String>)>,
     /// The last activity, and the instances when it was read.
     told: Option<((i32, i32), Option<Activity>)>,
+    /// Of the calls that found no copy running, those for whom one was started.
+    answered: u64,
 }
 
 impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
     async fn sync(&mut self, order: &Order) -> Option<HostingSeen> {
-        let Order { uid, endpoint, claim: _, made: _, held_by } = order;
+        let Order { uid, endpoint, claim: _, made: _, held_by, unanswered } = order;
         self.is_moving = false;
         let mut seen = HostingSeen::default();
         let place = match endpoint {
@@ -156,30 +164,75 @@ impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
                 return Some(seen);
             }
         };
+        let component = match self.component(&place).await {
+            Ok(component) => component,
+            Err(trouble) => {
+                seen.trouble.get_or_insert(trouble);
+                return Some(seen);
+            }
+        };
         let variant = found.variants.iter().find(|variant| variant.name == place.variant);
         let instances = match (&asker.variant, found.variants.as_slice()) {
             (None, [only]) => only.instances,
             _ => variant.and_then(|variant| variant.instances),
         };
+        let mut copies = component.as_ref().map(|component| component.copies);
         let instance_type = self.instance_type(&place, &found.config).await;
         if let Some(asked) = asker.scaling
             && let Some(budgets) = held_by
             && seen.scaling_trouble.is_none()
         {
             let asked = if budgets.is_empty() { asked } else { asked.at_least() };
-            match self.scale(uid, &place, asked, &found, &instance_type).await {
+            let host = match &component {
+                Some(component) => Ok(Host::Copies { on_gpu: component.on_gpu }),
+                None => instance_type.as_ref().map(|known| Host::Instances(known.as_deref())).map_err(Clone::clone),
+            };
+            match self.scale(uid, &place, asked, &found, host).await {
                 Ok(limits) => {
                     seen.limits = Some(limits);
                     seen.held_by.clone_from(budgets);
-                    seen.activity = self.activity(&place, instances).await;
+                    seen.activity = self.activity(&place, copies.or(instances)).await;
+                    seen.scaling_trouble = self.wake(&place, limits, *unanswered, &mut copies).await.err();
                 }
                 Err(trouble) => seen.scaling_trouble = Some(trouble),
             }
         }
+        self.is_moving |= copies.is_some_and(|(current, desired)| current != desired);
         let Endpoint { state, failure, .. } = found;
+        // An endpoint serves while a component of it has failed.
+        let (state, failure) = match component {
+            Some(component) if state == "InService" => (component.state, component.failure),
+            _ => (state, failure),
+        };
         let instance_type = instance_type.ok().flatten();
-        seen.endpoint = Some(EndpointSeen { state, failure, instances, region: place.region, instance_type });
+        seen.endpoint = Some(EndpointSeen { state, failure, instances, copies, region: place.region, instance_type });
         Some(seen)
+    }
+
+    /// The inference component of a place that names one.
+    async fn component(&self, place: &Place) -> Result<Option<Component>, Trouble> {
+        let Some(name) = &place.component else { return Ok(None) };
+        let found = self.aws.0.component(&place.region, name).await.map_err(|error| error.on_endpoint())?;
+        found.filter(|found| found.endpoint == place.endpoint).map(Some).ok_or_else(|| no_component(place, name))
+    }
+
+    /// Starts the first copies when texts found none and none is on its way: AWS's own policies know no load where nothing runs.
+    async fn wake(
+        &mut self,
+        place: &Place,
+        (least, most): (i32, i32),
+        unanswered: u64,
+        copies: &mut Option<(i32, i32)>,
+    ) -> Result<(), Trouble> {
+        let (Some(component), Some((_, desired))) = (&place.component, copies.as_mut()) else { return Ok(()) };
+        if unanswered > self.answered && *desired == 0 && most > 0 {
+            let first = least.max(1);
+            self.aws.0.set_copies(&place.region, component, first).await.map_err(|error| error.on_endpoint())?;
+            tracing::info!(endpoint = %self.key, %place, copies = first, "started: texts found no copy running");
+            *desired = first;
+        }
+        self.answered = unanswered;
+        Ok(())
     }
 
     async fn place(&self, asker: &Asker) -> Result<Place, Trouble> {
@@ -188,7 +241,7 @@ impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
             None => self.aws.0.home().await.map_err(|error| error.on_endpoint())?,
         };
         let variant = asker.variant.clone().unwrap_or_else(|| VARIANT.to_owned());
-        Ok(Place { region, endpoint: asker.name.clone(), variant })
+        Ok(Place { region, endpoint: asker.name.clone(), variant, component: asker.component.clone() })
     }
 
     /// Takes away what was made elsewhere than where scaling is asked for now.
@@ -205,14 +258,14 @@ impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
         place: &Place,
         asked: Asked,
         found: &Endpoint,
-        instance_type: &Result<Option<String>, Trouble>,
+        host: Result<Host<'_>, Trouble>,
     ) -> Result<(i32, i32), Trouble> {
-        if !found.variants.iter().any(|variant| variant.name == place.variant) {
+        if place.component.is_none() && !found.variants.iter().any(|variant| variant.name == place.variant) {
             return Err(no_variant(place, found));
         }
-        let wanted = match instance_type {
-            Err(trouble) if asked.needs_instance_type() => return Err(trouble.clone()),
-            known => asked.on(known.as_ref().ok().and_then(Option::as_deref))?,
+        let wanted = match host {
+            Err(trouble) if asked.needs_instance_type() => return Err(trouble),
+            known => asked.on(known.unwrap_or(Host::Instances(None)))?,
         };
         let aws = self.aws.clone();
         let scaler = &aws.1;
@@ -276,6 +329,15 @@ fn missing(Place { region, endpoint, .. }: &Place) -> Trouble {
     Trouble {
         reason: "NotFound",
         message: format!("there is no endpoint {endpoint} in {region}: create it, or correct spec.sagemaker"),
+    }
+}
+
+fn no_component(Place { region, endpoint, .. }: &Place, name: &str) -> Trouble {
+    Trouble {
+        reason: "NotFound",
+        message: format!(
+            "endpoint {endpoint} in {region} has no inference component {name}: create it, or correct spec.sagemaker.inferenceComponent"
+        ),
     }
 }
 

@@ -40,9 +40,15 @@ pub async fn tell<M: Measures>(measures: M, every: Duration, depths: impl Fn() -
 /// By region.
 fn measured(depths: Vec<Depth>, at_ms: i64) -> BTreeMap<String, Vec<Measure>> {
     let mut regions: BTreeMap<String, Vec<Measure>> = BTreeMap::new();
-    for Depth { place: Place { region, endpoint, variant }, on_each } in depths {
-        let of = [("EndpointName", endpoint), ("VariantName", variant)];
-        regions.entry(region).or_default().push(Measure { name: METRIC, of, value: on_each, is_count: true, at_ms });
+    for Depth { place, on_each } in depths {
+        let of = place.dimensions();
+        regions.entry(place.region).or_default().push(Measure {
+            name: METRIC,
+            of,
+            value: on_each,
+            is_count: true,
+            at_ms,
+        });
     }
     regions
 }

@@ -14,24 +14,34 @@ fn a_spec_is_asked_with_its_defaults_in_whole_seconds() {
     let asked = asked("InvocationsPerInstance", 200);
     assert_eq!((asked.limits, asked.cooldowns), ((1, 3), (2, 60)));
     let policy = Policy { gauge: Gauge::Invocations, value: 200.0, cooldowns: (2, 60) };
-    assert_eq!(asked.on(None), Ok(Wanted { limits: (1, 3), policy }));
-    assert_eq!(by_queue.on(None).map(|wanted| wanted.policy.gauge), Ok(Gauge::Queue));
+    assert_eq!(asked.on(Host::Instances(None)), Ok(Wanted { limits: (1, 3), policy }));
+    assert_eq!(by_queue.on(Host::Instances(None)).map(|wanted| wanted.policy.gauge), Ok(Gauge::Queue));
 }
 
 #[test]
 fn a_percentage_is_of_all_cores_or_gpus() {
-    let value = |type_| asked("Utilization", 70).on(type_).map(|wanted| (wanted.policy.gauge, wanted.policy.value));
-    assert_eq!(value(Some("ml.m5.xlarge")), Ok((Gauge::Cpu, 280.0)));
-    assert_eq!(value(Some("ml.g4dn.xlarge")), Ok((Gauge::Gpu, 70.0)));
-    assert_eq!(value(Some("ml.g77.xlarge")).unwrap_err().reason, "UnknownInstance");
+    let value = |host| asked("Utilization", 70).on(host).map(|wanted| (wanted.policy.gauge, wanted.policy.value));
+    assert_eq!(value(Host::Instances(Some("ml.m5.xlarge"))), Ok((Gauge::Cpu, 280.0)));
+    assert_eq!(value(Host::Instances(Some("ml.g4dn.xlarge"))), Ok((Gauge::Gpu, 70.0)));
+    assert_eq!(value(Host::Instances(Some("ml.g77.xlarge"))).unwrap_err().reason, "UnknownInstance");
+    assert_eq!(
+        value(Host::Copies { on_gpu: true }),
+        Ok((Gauge::CopyGpu, 70.0)),
+        "a copy's percentage is of what it has"
+    );
+    assert_eq!(value(Host::Copies { on_gpu: false }), Ok((Gauge::CopyCpu, 70.0)));
 }
 
 #[test]
 fn a_place_is_read_as_it_is_written() {
-    let place = Place { region: "r".to_owned(), endpoint: "e".to_owned(), variant: "v".to_owned() };
+    let (region, endpoint, variant) = ("r".to_owned(), "e".to_owned(), "v".to_owned());
+    let place = Place { region, endpoint, variant, component: None };
     assert_eq!(place.to_string().parse(), Ok(place.clone()));
     assert_eq!(place.resource_id(), "endpoint/e/variant/v");
-    assert_eq!("r/e".parse::<Place>(), Err(()));
+    let place = Place { component: Some("c".to_owned()), ..place };
+    assert_eq!(place.to_string().parse(), Ok(place.clone()));
+    assert_eq!(place.resource_id(), "inference-component/c");
+    assert_eq!(("r/e".parse::<Place>(), "r/e/v/c/x".parse::<Place>()), (Err(()), Err(())));
 }
 
 fn policy() -> impl Strategy<Value = Policy> {

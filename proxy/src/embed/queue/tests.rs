@@ -13,7 +13,7 @@ async fn call(id: u64, now: Instant) -> Arc<Call> {
     let wish = Wish { budgets: &[], table: &table, worst, is_free: true, model: "m", user: None, client: None };
     let reserved = Ledger::new("t").reserve(&wish).await.unwrap();
     let tab = Tab::new(reserved, Nano::ZERO, Price::default(), None);
-    Arc::new(Call { id, tab, answers: unbounded_channel().0, ends: now })
+    Arc::new(Call { id, tab, answers: unbounded_channel().0, ends: now, cold_until: now })
 }
 
 fn items(count: usize) -> VecDeque<Item> {

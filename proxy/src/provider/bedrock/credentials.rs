@@ -126,9 +126,14 @@ impl Aws {
     ) -> Result<Request<Full<Bytes>>, AwsError> {
         let json = HeaderValue::from_static("application/json");
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json.clone()), (header::ACCEPT, json)]);
-        if let Some(variant) = &target.variant {
-            let variant = HeaderValue::from_str(variant).map_err(|error| AwsError::Sign(error.to_string()))?;
-            headers.insert("x-amzn-sagemaker-target-variant", variant);
+        let part = match (&target.inference_component, &target.variant) {
+            (Some(component), _) => Some(("x-amzn-sagemaker-inference-component", component)),
+            (None, Some(variant)) => Some(("x-amzn-sagemaker-target-variant", variant)),
+            (None, None) => None,
+        };
+        if let Some((header, name)) = part {
+            let name = HeaderValue::from_str(name).map_err(|error| AwsError::Sign(error.to_string()))?;
+            headers.insert(header, name);
         }
         let path = format!("/endpoints/{}/invocations", target.endpoint_name);
         let to = Destination { service: SAGEMAKER, region: target.region.as_deref(), role: None, path: &path };

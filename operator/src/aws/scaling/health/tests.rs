@@ -21,7 +21,7 @@ fn order(interval: &str) -> Order {
         "sagemaker": {"endpointName": "e"}, "healthCheck": {"interval": interval}}))
     .unwrap();
     let endpoint = Some(Asker::of(&spec));
-    Order { uid: "u".to_owned(), endpoint, claim: None, made: None, held_by: None }
+    Order { uid: "u".to_owned(), endpoint, ..Order::default() }
 }
 
 fn whereabouts(runs: bool) -> Option<Whereabouts> {

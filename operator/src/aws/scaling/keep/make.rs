@@ -21,7 +21,7 @@ impl<E: Endpoints + Builder, S: Autoscaler, C: Claims> Keeper<E, S, C> {
         provision: &Provision,
         instances: i32,
     ) -> Result<(), Trouble> {
-        let Place { region, endpoint, variant } = place.clone();
+        let Place { region, endpoint, variant, component: _ } = place.clone();
         // What was made elsewhere goes first.
         if self.made.as_ref().is_some_and(|made| (&made.region, &made.endpoint) != (&region, &endpoint)) {
             self.tear_down(uid).await?;

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tollway_crds::embedding_endpoint::Metric;
 
 /// An account, and the claims beside it.
 #[derive(Default)]
 struct Account {
     endpoints: Mutex<BTreeMap<String, Endpoint>>,
+    components: Mutex<BTreeMap<String, Component>>,
     targets: Mutex<BTreeMap<String, Observed>>,
     claims: Mutex<Vec<Option<String>>>,
     denied: Mutex<bool>,
@@ -39,6 +39,17 @@ impl Endpoints for On {
         assert_eq!((config, variant), ("c", "AllTraffic"));
         *self.0.types_asked.lock().unwrap() += 1;
         Ok(Some("ml.m5.xlarge".to_owned()))
+    }
+
+    async fn component(&self, region: &str, name: &str) -> Result<Option<Component>, AwsError> {
+        assert_eq!(region, "home");
+        Ok(self.0.components.lock().unwrap().get(name).cloned())
+    }
+
+    async fn set_copies(&self, _: &str, name: &str, copies: i32) -> Result<(), AwsError> {
+        *self.0.writes.lock().unwrap() += 1;
+        self.0.components.lock().unwrap().get_mut(name).unwrap().copies.1 = copies;
+        Ok(())
     }
 }
 
@@ -120,7 +131,16 @@ fn order(name: &str, max: i32) -> Order {
     let spec = serde_json::json!({"model": "m", "dimensions": 2, "sagemaker": {"endpointName": name},
         "autoscaling": {"minInstances": 1, "maxInstances": max, "target": {"metric": "Utilization", "value": 70}}});
     let endpoint = Asker::of(&serde_json::from_value(spec).unwrap());
-    Order { uid: "u".to_owned(), endpoint: Some(endpoint), claim: None, made: None, held_by: Some(vec![]) }
+    Order { uid: "u".to_owned(), endpoint: Some(endpoint), held_by: Some(vec![]), ..Order::default() }
+}
+
+/// The same of an inference component that may have no copy.
+fn component(name: &str, max: i32) -> Order {
+    let mut order = order(name, max);
+    let asker = order.endpoint.as_mut().unwrap();
+    asker.component = Some("c".to_owned());
+    asker.scaling.as_mut().unwrap().limits = (0, max);
+    order
 }
 
 fn kept(account: &Arc<Account>, first: Order) -> (watch::Sender<Order>, Told) {
@@ -233,4 +253,40 @@ async fn a_missing_right_or_endpoint_is_told_and_tried_again() {
     account.endpoints.lock().unwrap().clear();
     while next(&mut told).await.trouble.is_none() {}
     assert_eq!(limits(&account, "a"), Some((1, 3)), "an endpoint that is away for a moment loses nothing");
+}
+
+#[tokio::test]
+async fn the_first_copy_is_started_once_when_texts_find_none() {
+    let account = account();
+    let of_a = Component { state: "InService".to_owned(), endpoint: "a".to_owned(), ..Component::default() };
+    let set = |found: &Component| drop(account.components.lock().unwrap().insert("c".to_owned(), found.clone()));
+    let (orders, mut told) = kept(&account, component("a", 2));
+    assert_eq!(next(&mut told).await.trouble.unwrap().reason, "NotFound");
+    set(&Component { endpoint: "b".to_owned(), ..of_a.clone() });
+    assert_eq!(next(&mut told).await.trouble.unwrap().reason, "NotFound", "it is another endpoint's");
+    set(&of_a);
+    while next(&mut told).await.trouble.is_some() {}
+    let seen = next(&mut told).await;
+    assert_eq!((seen.limits, seen.endpoint.unwrap().copies), (Some((0, 2)), Some((0, 0))));
+    assert!(account.targets.lock().unwrap().contains_key("home/a/AllTraffic/c"), "by its copies");
+    let before = *account.writes.lock().unwrap();
+
+    let starts = async |told: &mut Told, unanswered, held_by: &[&str]| {
+        let held_by = Some(held_by.iter().map(|&budget| budget.to_owned()).collect());
+        orders.send_replace(Order { unanswered, held_by, ..component("a", 2) });
+        for _ in 0..3 {
+            next(told).await;
+        }
+        account.components.lock().unwrap()["c"].copies.1
+    };
+    assert_eq!(starts(&mut told, 1, &["team"]).await, 0, "nothing is started for a budget that is spent");
+    assert_eq!(starts(&mut told, 1, &[]).await, 0, "those calls were denied");
+    assert_eq!(starts(&mut told, 2, &[]).await, 1);
+    assert_eq!(starts(&mut told, 3, &[]).await, 1, "one is on its way");
+    assert_eq!(*account.writes.lock().unwrap(), before + 3, "limits held, limits back, one start");
+
+    // It ran, and was scaled in again; the calls of then start nothing now.
+    set(&of_a);
+    assert_eq!(starts(&mut told, 3, &[]).await, 0);
+    assert_eq!(starts(&mut told, 4, &[]).await, 1);
 }
