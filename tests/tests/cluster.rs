@@ -10,6 +10,7 @@ mod cluster {
     mod aws;
     mod bad_resources;
     mod cap;
+    mod cold_start;
     mod convergence;
     mod failover;
     mod fleet;

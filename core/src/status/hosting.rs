@@ -83,6 +83,8 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
     if let Some(trouble) = seen.and_then(|seen| seen.scaling_trouble.as_ref()) {
         return no(trouble.reason, trouble.message.clone());
     }
+    let is_component = spec.is_some_and(|spec| spec.sagemaker.inference_component.is_some());
+    let of = if is_component { "copies" } else { "instances" };
     match spec.and_then(|spec| spec.autoscaling.as_ref()) {
         None => unknown("NotManaged", "spec.autoscaling is not set: scaling is left as it is"),
         Some(scaling) => match seen.and_then(|seen| seen.limits) {
@@ -90,9 +92,9 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
                 unknown("Pending", "AWS was not asked yet, or the ledger of a budget that covers it was not read yet")
             }
             Some(limits) => match seen.map(|seen| seen.held_by.as_slice()) {
-                None | Some([]) => yes("Active", active(scaling, limits)),
+                None | Some([]) => yes("Active", active(scaling, limits, of)),
                 Some(budgets) => {
-                    let (held, budgets) = (active(scaling, limits), budgets.join(", "));
+                    let (held, budgets) = (active(scaling, limits, of), budgets.join(", "));
                     yes(
                         "HeldByBudget",
                         format!("{held}: nothing is left of budget {budgets}, so no more than minInstances run"),
@@ -103,14 +105,14 @@ pub fn scaling_active(spec: Option<&EmbeddingEndpointSpec>, seen: Option<&Hostin
     }
 }
 
-fn active(scaling: &Autoscaling, (min, max): (i32, i32)) -> String {
+fn active(scaling: &Autoscaling, (min, max): (i32, i32), of: &str) -> String {
     let value = scaling.target.value;
     let held = match scaling.target.metric {
         Metric::Utilization => format!("{value} % in use"),
         Metric::InvocationsPerInstance => format!("{value} invocations a minute on each"),
         Metric::QueueDepth => format!("{value} waiting texts and batches under way on each"),
     };
-    format!("{min} to {max} instances, held at {held}")
+    format!("{min} to {max} {of}, held at {held}")
 }
 
 /// How many instances there are and may be.

@@ -152,7 +152,7 @@ fn an_embedding_endpoint_is_judged_whole() {
     let expected = [
         "spec.healthCheck.interval: give 10s to 24h, or 0s for no calls at all",
         "spec.sagemaker.inferenceComponent: an endpoint that spec.provision makes has no inference components: leave one of them out",
-        "spec.coldStart.maxWait: 11m is out of range: give 0ms to 10m",
+        "spec.coldStart.maxWait: 11m is out of range: give 0s to 10m",
     ];
     assert_eq!(found, expected);
 }

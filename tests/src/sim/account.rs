@@ -1,9 +1,11 @@
-//! An AWS account as its control planes show it: AWS Budgets (all that is used of it) and CloudWatch's PutMetricData, on the real wire.
+//! An AWS account as its control planes show it: AWS Budgets (all that is used of it), CloudWatch's PutMetricData, and what scales
+//! inference components, on the real wire.
 //!
-//! moto knows no update of a budget, no subscribers, and not the binary form in which CloudWatch's newer clients speak. Statuses and error
-//! shapes are those of the services' models: AWS JSON 1.1 with `__type` for Budgets, RPC v2 CBOR for CloudWatch.
+//! moto knows no update of a budget, no subscribers, no inference component, and not the binary form in which CloudWatch's newer clients
+//! speak. Statuses and error shapes are those of the services' models: RPC v2 CBOR for CloudWatch, AWS JSON 1.1 with `__type` for the others.
 
 mod cbor;
+mod hosting;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -20,7 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-const BUDGETS: &str = "AWSBudgetServiceGateway.";
+/// Of each service that speaks JSON: what its targets begin with, and what requests are signed for.
+const BUDGETS: (&str, &str) = ("AWSBudgetServiceGateway", "budgets");
+const SAGEMAKER: (&str, &str) = ("SageMaker", "sagemaker");
+const AUTOSCALING: (&str, &str) = ("AnyScaleFrontendService", "application-autoscaling");
 const PUT_METRIC_DATA: &str = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
 
 /// A budget as the account has it.
@@ -36,6 +41,7 @@ pub struct Held {
 struct State {
     /// By account and name.
     budgets: BTreeMap<(String, String), Held>,
+    hosting: hosting::Hosting,
     denied: BTreeSet<String>,
     calls: Vec<String>,
     metrics: Vec<Value>,
@@ -61,7 +67,7 @@ impl Account {
         Ok(Account { state, address, accepting })
     }
 
-    /// For `AWS_ENDPOINT_URL_BUDGETS` and `AWS_ENDPOINT_URL_CLOUDWATCH`.
+    /// For `AWS_ENDPOINT_URL`, or that of one of its services.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -127,11 +133,9 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let header =
         |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let mut state = lock(&state);
-    if let Some(operation) = header("x-amz-target").strip_prefix(BUDGETS) {
-        let signed = header("authorization").contains("/budgets/aws4_request");
+    if let Some((service, operation)) = header("x-amz-target").split_once('.') {
         let answered = match serde_json::from_slice::<Value>(&body) {
-            _ if !signed => Err(("MissingAuthenticationToken", "not signed for budgets".to_owned())),
-            Ok(body) => state.budgets(operation, &body),
+            Ok(body) => state.json(service, operation, &header("authorization"), &body),
             Err(error) => Err(("SerializationException", error.to_string())),
         };
         let (status, body) = match answered {
@@ -163,11 +167,27 @@ fn reply(status: StatusCode, type_: &'static str, body: Bytes) -> Response<Full<
 type Answered = Result<Value, (&'static str, String)>;
 
 impl State {
-    fn budgets(&mut self, operation: &str, body: &Value) -> Answered {
+    /// One operation of a service that speaks JSON.
+    fn json(&mut self, service: &str, operation: &str, authorization: &str, body: &Value) -> Answered {
+        let Some((_, name)) = [BUDGETS, SAGEMAKER, AUTOSCALING].into_iter().find(|(target, _)| *target == service)
+        else {
+            return Err(("UnknownOperationException", format!("{service}.{operation}")));
+        };
+        if !authorization.contains(&format!("/{name}/aws4_request")) {
+            return Err(("MissingAuthenticationToken", format!("not signed for {name}")));
+        }
         self.calls.push(operation.to_owned());
         if self.denied.contains(operation) {
             return Err(("AccessDeniedException", format!("User is not authorized to perform this ({operation})")));
         }
+        match name {
+            "sagemaker" => self.hosting.sagemaker(operation, body),
+            "application-autoscaling" => self.hosting.autoscaling(operation, body),
+            _ => self.budgets(operation, body),
+        }
+    }
+
+    fn budgets(&mut self, operation: &str, body: &Value) -> Answered {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let name = match operation {
             "CreateBudget" => text(&body["Budget"]["BudgetName"]),
