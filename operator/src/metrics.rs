@@ -20,8 +20,10 @@ pub struct Metrics {
     pub proxies: IntGauge,
     /// Highest revision published.
     pub revision: IntGauge,
-    /// Tables sent out.
+    /// Tables published.
     pub tables: IntCounter,
+    /// Messages about a table to a proxy, by body: sent, or held by the proxy already.
+    pub table_messages: IntCounterVec,
     /// Namespaces compiled.
     pub reconciles: IntCounter,
     /// Seconds from the first event of a batch to its publication.
@@ -90,7 +92,13 @@ impl Metrics {
             leader: gauge("leader", "1 while this replica leads")?,
             proxies: gauge("connected_proxies", "Proxies with an open Watch stream")?,
             revision: gauge("table_revision", "Highest revision published")?,
-            tables: counter("tables_published_total", "Tables sent out")?,
+            tables: counter("tables_published_total", "Tables published")?,
+            table_messages: counters(
+                "table_messages_total",
+                "Messages about a table to a proxy, with the table or for one that the proxy holds",
+                "body",
+                &["sent", "held"],
+            )?,
             reconciles: counter("reconciles_total", "Namespaces compiled")?,
             reconcile_seconds: seconds,
             status_writes: counters(

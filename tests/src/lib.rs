@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod collector;
+pub mod documents;
 pub mod helm;
 pub mod http;
 pub mod manifests;

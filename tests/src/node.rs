@@ -27,7 +27,7 @@ pub use images::image_of_client;
 pub use obstacle::obstacle;
 pub use room::Room;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{Cluster, Options};
@@ -80,15 +80,7 @@ impl Node {
 
     /// A shell's line as a person at this cluster types it: kubectl and helm in the PATH, in the workspace's folder.
     pub fn shell(&self, line: &str) -> Program {
-        let tools = self.folder.join("tools");
-        if !tools.exists() {
-            std::fs::create_dir(&tools).expect("a folder for tools");
-            for tool in [self.cluster.kubectl_path(), crate::helm::path()] {
-                let name = tool.file_name().expect("a program has a name");
-                std::os::unix::fs::symlink(&tool, tools.join(name)).expect("a link to the tool");
-            }
-        }
-        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!("{}:{}", self.tools().display(), std::env::var("PATH").unwrap_or_default());
         // What hangs ends, and says so by its status.
         Program::at("timeout")
             .args(["180", "bash", "-euo", "pipefail", "-c", line])
@@ -96,6 +88,22 @@ impl Node {
             .env("KUBECONFIG", self.cluster.kubeconfig())
             .env("HOME", &self.folder)
             .current_dir(workspace())
+    }
+
+    /// The folder of the programs that come first in such a line's PATH.
+    pub fn tools(&self) -> PathBuf {
+        let tools = self.folder.join("tools");
+        if !tools.exists() {
+            std::fs::create_dir(&tools).expect("a folder for tools");
+            self.tool("kubectl", &self.cluster.kubectl_path());
+            self.tool("helm", &crate::helm::path());
+        }
+        tools
+    }
+
+    /// Adds one.
+    pub fn tool(&self, name: &str, program: &Path) {
+        std::os::unix::fs::symlink(program, self.tools().join(name)).expect("a link to the tool");
     }
 
     /// Runs such a line and gives its stdout; fails with what it said when it fails.

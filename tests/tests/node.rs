@@ -18,6 +18,7 @@ mod node {
     use std::io::Write;
     use std::time::Instant;
 
+    use documents::Pages;
     use tollway_tests::node::{Node, obstacle};
 
     /// Where the kernel permits no node, says so past the test runner's capture: nobody shall take it for a pass.
@@ -36,10 +37,24 @@ mod node {
         let begun = Instant::now();
         let node = Node::start().await;
         println!("the node is ready after {:.1} s", begun.elapsed().as_secs_f64());
-        first::request(&node).await;
+        let mut pages = Pages::open(&node);
+        first::request(&node, &mut pages).await;
+        for (page, heading) in [
+            ("docs/install.md", "## kubectl tollway"),
+            ("charts/tollway/templates/NOTES.txt", ""),
+            ("docs/limits-and-cache.md", "## Cache"),
+            ("docs/operations.md", "## Ledgers and backup"),
+            ("examples/nova-with-ollama-fallback/README.md", "# Amazon Nova with fallback to Ollama"),
+            ("examples/team-budget/README.md", "# A budget for each team"),
+        ] {
+            pages.run(page, heading);
+        }
         identity::is_worth_nothing_elsewhere(&node);
         streams::outlive_an_upgrade_and_a_drain(&node).await;
-        documents::run(&node, "docs/install.md", "## Uninstall");
+        pages.run("docs/injection.md", "# Injection and admission");
+        pages.run("docs/install.md", "## Upgrades");
+        pages.run("docs/install.md", "## Uninstall");
+        pages.close();
         let left = node.run("kubectl get crd,clusterrole,mutatingwebhookconfiguration -o name");
         assert!(!left.contains("tollway"), "{left}");
         println!("all of it took {:.1} s", begun.elapsed().as_secs_f64());

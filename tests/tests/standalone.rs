@@ -10,6 +10,7 @@ mod standalone {
     mod bad_input;
     mod boto3_client;
     mod cold_start;
+    mod documents;
     mod examples;
     mod footprint;
     mod hosted;

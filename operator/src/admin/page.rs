@@ -60,12 +60,15 @@ fn name<S>(shown: &Shown<S>) -> String {
 
 /// `Ready`, or why it is not.
 fn state(conditions: &[Condition]) -> String {
-    match condition(conditions, "Ready") {
-        Some(ready) if ready.status == "True" => "<td class=good>Ready".to_owned(),
-        Some(ready) => {
-            format!("<td class=bad>{}<div class=soft>{}</div>", text(&ready.reason), text(&ready.message))
-        }
-        None => "<td class=warn>not looked at yet".to_owned(),
+    let said = |class: &str, of: &Condition| {
+        format!("<td class={class}>{}<div class=soft>{}</div>", text(&of.reason), text(&of.message))
+    };
+    let ill = condition(conditions, "Healthy").filter(|healthy| healthy.status == "False");
+    match (condition(conditions, "Ready"), ill) {
+        (Some(ready), None) if ready.status == "True" => "<td class=good>Ready".to_owned(),
+        (Some(ready), Some(ill)) if ready.status == "True" => said("warn", ill),
+        (Some(ready), _) => said("bad", ready),
+        (None, _) => "<td class=warn>not looked at yet".to_owned(),
     }
 }
 
@@ -174,8 +177,14 @@ mod tests {
         answers.status.targets =
             vec![TargetStatus { name: "pro".into(), circuit: Some("Open".into()), ..TargetStatus::default() }];
         answers.status.proxies = Some(ProxiesStatus { connected: 3, programmed: 2, ..ProxiesStatus::default() });
-        let vectors =
-            shown(json!({"model": "bge"}), json!({"instances": {"current": 1, "desired": 3}, "conditions": []}));
+        let conditions = json!([
+            {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            {"type": "Healthy", "status": "False", "reason": "BadAnswer", "message": "no vector", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        ]);
+        let vectors = shown(
+            json!({"model": "bge"}),
+            json!({"instances": {"current": 1, "desired": 3}, "conditions": conditions}),
+        );
         let burned =
             Decision { reason: "GrantBurned".into(), text: "<b>".into(), warning: true, ..Decision::default() };
         let overview = Overview {
@@ -197,6 +206,7 @@ mod tests {
             "2/3",
             "<span class=bad>Open</span>",
             "1 → 3",
+            "<td class=warn>BadAnswer",
             "GrantBurned",
             "&lt;one&gt;",
             "&lt;b&gt;",

@@ -126,6 +126,8 @@ async fn serve(
                     let resync = first_table && went_back(&hello, &newest, tenure).await;
                     let update = update(&newest, first_table.then_some(&hello), resync);
                     first_table = false;
+                    let body = if update.table.is_empty() { "held" } else { "sent" };
+                    place.metrics.table_messages.with_label_values(&[body]).inc();
                     send(down, watch_down::Message::Table(update)).await?;
                 }
             }

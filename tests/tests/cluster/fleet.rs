@@ -1,6 +1,8 @@
 //! A budget at size: fifty proxies, thousands of clients, a hundred budgets, an API server that is away. Prints figures; asserts only what
 //! must hold at any speed. `make fleet` runs it.
 
+mod endpoints;
+mod streams;
 mod tables;
 
 use std::time::{Duration, Instant};

@@ -1,26 +1,43 @@
-//! A document and one of its headings in; the commands below it out, run as they stand.
+//! Pages and their headings in; the commands below them out, run as they stand, and remembered.
 
 use std::time::Instant;
 
+use tollway_tests::documents::{self, By, Ran};
 use tollway_tests::node::Node;
-use tollway_tests::process::workspace;
+use tollway_tests::process::path;
 
-/// The lines of the indented blocks below a heading, up to the next one of its level.
-pub fn commands(document: &str, heading: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(workspace().join(document)).unwrap_or_else(|e| panic!("{document}: {e}"));
-    let section = text.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "));
-    let commands: Vec<String> = section.filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
-    assert!(!commands.is_empty(), "{document} has no command below '{heading}'");
-    commands
+/// A person who reads pages at this cluster.
+pub struct Pages<'a> {
+    node: &'a Node,
+    ran: Ran,
 }
 
-/// Runs them one after the other and gives what the last one said.
-pub fn run(node: &Node, document: &str, heading: &str) -> String {
-    let mut said = String::new();
-    for command in commands(document, heading) {
-        let begun = Instant::now();
-        said = node.run(&command);
-        println!("{:6.2} s  {command}", begun.elapsed().as_secs_f64());
+impl<'a> Pages<'a> {
+    /// Has the programs in the PATH that a reader has.
+    pub fn open(node: &'a Node) -> Pages<'a> {
+        node.tool("tollway-proxy", &path("tollway-proxy"));
+        Pages { node, ran: Ran::default() }
     }
-    said
+
+    /// Runs the commands below a heading, one after the other, and gives what the last one said.
+    pub fn run(&mut self, page: &str, heading: &str) -> String {
+        let commands = documents::of(page);
+        let below = commands.iter().filter(|command| command.heading == heading && command.by() == Some(By::Node));
+        let mut said = None;
+        for command in below {
+            let typed = self.ran.note(command);
+            // Nothing is left on this machine.
+            let typed = typed.replace("> ledgers.yaml", "> \"$HOME/ledgers.yaml\"");
+            let typed = typed.replace("/usr/local/bin", &self.node.tools().display().to_string());
+            let begun = Instant::now();
+            said = Some(self.node.run(&typed));
+            println!("{:6.2} s  {typed}", begun.elapsed().as_secs_f64());
+        }
+        said.unwrap_or_else(|| panic!("{page} has no command below '{heading}'"))
+    }
+
+    /// Fails when a page has a command for a cluster that was not run.
+    pub fn close(self) {
+        self.ran.assert_all(By::Node);
+    }
 }

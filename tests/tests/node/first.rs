@@ -7,12 +7,12 @@ use tollway_core::spend::Nano;
 use tollway_tests::node::Node;
 use tollway_tests::wait;
 
-use super::documents;
+use super::documents::Pages;
 
-pub async fn request(node: &Node) {
+pub async fn request(node: &Node, pages: &mut Pages<'_>) {
     let begun = Instant::now();
-    documents::run(node, "docs/install.md", "## Operator");
-    let answer = documents::run(node, "docs/install.md", "## A first route");
+    pages.run("docs/install.md", "## Operator");
+    let answer = pages.run("docs/install.md", "## A first route");
     println!(
         "from `helm install` to the first routed request: {:.1} s (to reach: under 60)",
         begun.elapsed().as_secs_f64()

@@ -16,12 +16,13 @@ use tollway_tests::process::{Operator, Proxy};
 use tollway_tests::wait;
 
 use super::fleet;
+use super::streams::Streams;
 
 const EDITS: usize = 20;
 const NAMESPACES: usize = 1_000;
 const ROUTES_EACH: usize = 10;
 /// Calls to the API server at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 fn routes(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = kube::core::GroupVersionKind::gvk("tollway.dev", "v1alpha1", "ModelRoute");
@@ -119,7 +120,11 @@ async fn ten_thousand_routes_stay_small_and_an_edit_costs_its_own_namespace_only
     let done = async || (written().await >= all).then_some(());
     wait::within(Duration::from_secs(900), "every status", done).await;
     let first = began.elapsed();
-    cluster.service_account(&names[NAMESPACES - 1], "default").await;
+    let resident = || operator.process.resident_bytes() / (1 << 20);
+    let alone = resident();
+    let streams = Streams::start(&cluster, &operator, &names).await;
+    let served = async || (streams.served() == NAMESPACES).then_some(());
+    wait::within(Duration::from_secs(300), "every stream", served).await;
     let proxy = operator.new_proxy(&cluster, &names[NAMESPACES - 1], "proxy").await;
     let mut spent = Vec::new();
     for number in 0..EDITS {
@@ -131,10 +136,35 @@ async fn ten_thousand_routes_stay_small_and_an_edit_costs_its_own_namespace_only
     }
     spent.sort_unstable();
     println!(
-        "{} routes in {NAMESPACES} namespaces: {} MiB resident, every status written {:.0} s after the start, CPU time of the operator for an edit {} ms (median of {EDITS})",
+        "{} routes in {NAMESPACES} namespaces: every status written {:.0} s after the start, {alone} MiB resident, {} MiB with {NAMESPACES} proxy streams; \
+         CPU time of the operator for an edit {} ms (median of {EDITS})",
         NAMESPACES * ROUTES_EACH,
-        operator.process.resident_bytes() / (1 << 20),
         first.as_secs_f64(),
+        resident(),
         spent[EDITS / 2],
     );
+    drop(proxy);
+
+    let mut operator = operator;
+    let killed = Instant::now();
+    operator.process.start_again();
+    wait::within(Duration::from_secs(60), "the streams to end", async || (streams.served() == 0).then_some(())).await;
+    let mut back = Vec::new();
+    wait::within(Duration::from_secs(300), "every stream to be back", async || {
+        back.push((killed.elapsed(), streams.served()));
+        (streams.served() == NAMESPACES).then_some(())
+    })
+    .await;
+    let at = |share: usize| {
+        let reached = back.iter().find(|(_, served)| *served >= NAMESPACES * share / 100);
+        reached.map(|(at, _)| at.as_secs_f64()).unwrap_or_default()
+    };
+    let sent = operator.metrics().await;
+    println!(
+        "operator killed under {NAMESPACES} streams: the first back after {:.1} s, half {:.1} s, all {:.1} s",
+        at(1),
+        at(50),
+        at(100)
+    );
+    assert!(sent.contains("tollway_operator_table_messages_total{body=\"sent\"} 0"), "{sent}");
 }
