@@ -5,6 +5,7 @@
 //! the answer, and what needs no change is passed on as it came, without being printed again.
 
 mod cursor;
+mod digits;
 mod print;
 
 use bytes::Bytes;
