@@ -160,15 +160,15 @@ impl<'a> Cursor<'a> {
 
     /// The numbers that look as nearly all do, each with its comma, up to the first that does not.
     fn fractions(&mut self, numbers: &mut Vec<f32>) {
-        let Some(mut rest) = self.at.checked_sub(BACK).and_then(|from| self.bytes.get(from..)) else { return };
-        while let Some((number, length)) = rest.first_chunk().and_then(fraction) {
+        let Some(mut from) = self.at.checked_sub(BACK) else { return };
+        while let Some((number, length)) = self.bytes.get(from..).and_then(<[u8]>::first_chunk).and_then(fraction) {
             numbers.push(number);
-            rest = rest.get(length..).unwrap_or_default();
-            if rest.get(BACK) == Some(&b' ') {
-                rest = rest.get(1..).unwrap_or_default();
+            from += length;
+            if self.bytes.get(from + BACK) == Some(&b' ') {
+                from += 1;
             }
         }
-        self.at = self.bytes.len() - rest.len() + BACK;
+        self.at = from + BACK;
     }
 
     fn number(&mut self) -> Result<f32, Wrong> {
