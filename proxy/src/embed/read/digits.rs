@@ -25,7 +25,7 @@ pub fn fraction(window: &[u8; 24]) -> Option<(f32, usize)> {
     if comma == 0 {
         return None;
     }
-    let end = 16 + (comma.trailing_zeros() as usize / 8 & 7);
+    let end = 16 + ((comma.trailing_zeros() as usize / 8) & 7);
     // A minus is odd, and a zero is even.
     let negative = begin & 1;
     let places = end - 10 - negative as usize;
