@@ -146,6 +146,7 @@ impl<'a> Cursor<'a> {
         loop {
             self.space();
             self.fractions(numbers);
+            self.space();
             numbers.push(self.number()?);
             match self.peek() {
                 Some(b',') => self.at += 1,
