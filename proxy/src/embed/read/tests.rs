@@ -26,6 +26,19 @@ fn every_shape_gives_its_vectors_as_they_came_in_order() {
 }
 
 #[test]
+fn any_space_between_numbers_is_passed_over() {
+    for space in ["", " ", "  ", "\n", " \n\t "] {
+        let numbers = ["0.12345678", "-0.123456789", "0.25", "-1e-7", "0.1234567890", "0.00000001"];
+        let body = format!("[[{space}{}{space}]]", numbers.join(&format!("{space},{space}")));
+        let read = texts(&body, expected(1, 6)).unwrap();
+        assert_eq!(
+            super::numbers(read[0].as_bytes()),
+            [0.12345678, -0.123456789, 0.25, -1e-7, 0.1234567890, 0.00000001]
+        );
+    }
+}
+
+#[test]
 fn what_is_not_expected_is_named() {
     let wrong = |body: &str| texts(body, expected(2, 2)).unwrap_err();
     assert_eq!(wrong("[[1,2],[1,2,3]]"), Wrong::Dimensions { got: 3, expected: 2 });
