@@ -165,7 +165,7 @@ pub struct Batching {
     #[schemars(range(min = 1, max = 2048))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_items: Option<u32>,
-    /// How long a text waits for others, 0ms to 10s. Default `5ms`.
+    /// How long a text waits for others, 0ms to 10s; up to two calls longer at a busy endpoint that works on one call at a time. Default `5ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_wait: Option<Duration>,
     /// Calls in flight at once from one proxy. Default 8.

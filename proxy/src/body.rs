@@ -1,4 +1,4 @@
-//! The response body that clients get: nothing, bytes, a relayed stream, lines of vectors or the pages of a job's result; polled by the server, without a task or channel of its own.
+//! The response body that clients get: nothing, bytes, pieces of an answer, a relayed stream, lines of vectors or the pages of a job's result; polled by the server, without a task or channel of its own.
 
 mod relay;
 
@@ -24,6 +24,8 @@ pub struct Body {
 #[derive(Debug)]
 enum Content {
     Bytes(Bytes),
+    /// Complete, in several pieces, and how many bytes of them are left.
+    Pieces(std::vec::IntoIter<Bytes>, u64),
     Stream(Box<Relay>),
     Lines(Box<Lines>),
     Pages(Pages),
@@ -33,6 +35,12 @@ impl Body {
     #[must_use]
     pub const fn bytes(bytes: Bytes) -> Self {
         Self { content: Content::Bytes(bytes), busy: None }
+    }
+
+    #[must_use]
+    pub fn pieces(pieces: Vec<Bytes>) -> Self {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self { content: Content::Pieces(pieces.into_iter(), length), busy: None }
     }
 
     #[must_use]
@@ -69,6 +77,11 @@ impl http_body::Body for Body {
         match &mut this.content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Pieces(pieces, left) => {
+                let piece = pieces.next();
+                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+            }
             Content::Stream(relay) => relay.poll_next(cx).map(|next| next.map(Ok)),
             Content::Lines(lines) => lines.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
             Content::Pages(pages) => pages.poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
@@ -76,12 +89,17 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.content, Content::Bytes(bytes) if bytes.is_empty())
+        match &self.content {
+            Content::Bytes(bytes) => bytes.is_empty(),
+            Content::Pieces(_, left) => *left == 0,
+            Content::Stream(_) | Content::Lines(_) | Content::Pages(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Pieces(_, left) => SizeHint::with_exact(*left),
             Content::Stream(_) | Content::Lines(_) | Content::Pages(_) => SizeHint::default(),
         }
     }

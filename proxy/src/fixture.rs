@@ -5,7 +5,7 @@ mod running;
 mod upstream;
 
 pub use redis_server::Redis;
-pub use running::{Running, read};
+pub use running::{Answer, Running, read};
 pub use upstream::{Act, Upstream, completion, stream};
 
 use std::collections::BTreeMap;

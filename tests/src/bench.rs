@@ -28,8 +28,10 @@ use held::Held;
 use serde::Serialize;
 
 /// How much is measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
+    /// Nothing but this: a shape's name, `first-byte`, `memory` or `batches`.
+    pub only: Option<String>,
     /// Turns that every contender gets.
     pub rounds: usize,
     /// Plain requests in a turn; a turn of streams has a tenth of it.
@@ -62,15 +64,16 @@ pub struct Measured {
 pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<Measured> {
     let upstream = contender::start_upstream().await;
     let contenders = contender::start_all(&upstream).await;
+    let wanted = |name: &str| plan.only.as_deref().is_none_or(|only| only == name);
     let mut measured =
         Measured { rows: Vec::new(), first_bytes: Vec::new(), held: None, coalesced: None, ratios: Vec::new() };
-    for shape in Shape::ALL {
+    for shape in Shape::ALL.into_iter().filter(|shape| wanted(shape.name())) {
         let taking_part: Vec<&Contender> = contenders.iter().filter(|c| c.serves(shape)).collect();
         let mut turns: Vec<Vec<f64>> = vec![Vec::new(); taking_part.len()];
         for round in 0..=plan.rounds {
             progress(&format!("{}: round {round} of {}", shape.name(), plan.rounds));
             for (turns, contender) in turns.iter_mut().zip(&taking_part) {
-                let cost = turn(contender, shape, plan).await?;
+                let cost = turn(contender, shape, &plan).await?;
                 // Round 0 warms caches and pools up.
                 if round > 0 {
                     turns.push(cost);
@@ -79,32 +82,38 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(&str)) -> anyhow::Result<M
         }
         measured.add(shape, &taking_part, &turns);
     }
-    progress("first byte of a stream");
-    for contender in contenders.iter().filter(|c| c.serves(Shape::Stream)) {
-        let took = load::first_bytes(contender.address, Shape::Stream, plan.requests / 4).await?;
-        measured.first_bytes.push((contender.name, median(took)));
+    if wanted("first-byte") {
+        progress("first byte of a stream");
+        for contender in contenders.iter().filter(|c| c.serves(Shape::Stream)) {
+            let took = load::first_bytes(contender.address, Shape::Stream, plan.requests / 4).await?;
+            measured.first_bytes.push((contender.name, median(took)));
+        }
+        let took = load::first_bytes(upstream.address, Shape::Stream, plan.requests / 4).await?;
+        measured.first_bytes.push(("no proxy", median(took)));
     }
-    let took = load::first_bytes(upstream.address, Shape::Stream, plan.requests / 4).await?;
-    measured.first_bytes.push(("no proxy", median(took)));
     drop(contenders);
-    progress(&format!("{} open streams", plan.streams));
-    let held = held::weigh(upstream.address, plan.streams).await?;
-    let name = format!("tollway+budget memory of each of {} streams", held.streams);
-    measured.ratios.push(Ratio { name, baseline: "hyper".into(), ratio: hundredths(held.ours / held.bare) });
-    measured.held = Some(held);
-    progress("texts that share batches");
-    let coalesced = coalesced::measure(upstream.address).await?;
-    let ratio = hundredths(coalesced.together / coalesced.alone);
-    measured.ratios.push(Ratio {
-        name: "texts a second of 64 callers in shared batches".into(),
-        baseline: "alone".into(),
-        ratio,
-    });
-    measured.coalesced = Some(coalesced);
+    if wanted("memory") {
+        progress(&format!("{} open streams", plan.streams));
+        let held = held::weigh(upstream.address, plan.streams).await?;
+        let name = format!("tollway+budget memory of each of {} streams", held.streams);
+        measured.ratios.push(Ratio { name, baseline: "hyper".into(), ratio: hundredths(held.ours / held.bare) });
+        measured.held = Some(held);
+    }
+    if wanted("batches") {
+        progress("texts that share batches");
+        let coalesced = coalesced::measure(upstream.address).await?;
+        let ratio = hundredths(coalesced.together / coalesced.alone);
+        measured.ratios.push(Ratio {
+            name: "texts a second of 64 callers in shared batches".into(),
+            baseline: "alone".into(),
+            ratio,
+        });
+        measured.coalesced = Some(coalesced);
+    }
     Ok(measured)
 }
 
-async fn turn(contender: &Contender, shape: Shape, plan: Plan) -> anyhow::Result<f64> {
+async fn turn(contender: &Contender, shape: Shape, plan: &Plan) -> anyhow::Result<f64> {
     let requests = if shape.is_long() { plan.requests.div_ceil(10) } else { plan.requests };
     let before = contender.cpu_nanos();
     load::drive(contender.address, shape, requests, plan.connections).await?;
@@ -143,13 +152,11 @@ impl Measured {
                 let _ = writeln!(text, "  {name:<35} {:>9.1}", bytes / 1024.0);
             }
         }
-        let of = |name| {
-            let (_, medians) = self.rows.iter().find(|(shape, _)| *shape == Shape::Vectors)?;
-            medians.iter().find(|(contender, _)| *contender == name).map(|(_, micros)| *micros)
-        };
-        if let (Some(ours), Some(bare)) = (of("tollway"), of("hyper")) {
-            let added = (ours - bare) / load::TEXTS as f64;
-            let _ = writeln!(text, "\nCPU time added to each vector of 1024 numbers, microseconds: {added:.1}");
+        for (shape, what) in [(Shape::Vectors, "scaled"), (Shape::Units, "of length 1")] {
+            let Some((_, medians)) = self.rows.iter().find(|(measured, _)| *measured == shape) else { continue };
+            let of = |name| medians.iter().find(|(contender, _)| *contender == name).map_or(0.0, |(_, micros)| *micros);
+            let added = (of("tollway") - of("hyper")) / load::TEXTS as f64;
+            let _ = writeln!(text, "\nCPU time added to each vector of 1024 numbers, {what}, microseconds: {added:.1}");
         }
         if let Some(Coalesced { alone, together, p99 }) = self.coalesced {
             let p99 = p99.as_secs_f64() * 1e3;

@@ -72,7 +72,8 @@ pub fn commands() -> Vec<Command> {
     for (folder, file) in [("docs", ""), ("examples", "README.md")] {
         let entries = std::fs::read_dir(workspace().join(folder)).unwrap_or_else(|e| panic!("{folder}: {e}"));
         let names = entries.flatten().map(|entry| format!("{folder}/{}", entry.file_name().display()));
-        let pages_of = names.map(|name| Path::new(&name).join(file).display().to_string().trim_end_matches('/').to_owned());
+        let pages_of =
+            names.map(|name| Path::new(&name).join(file).display().to_string().trim_end_matches('/').to_owned());
         pages.extend(pages_of.filter(|page| page.ends_with(".md") && workspace().join(page).is_file()));
     }
     pages.sort();

@@ -167,7 +167,7 @@ impl Preprocess {
 pub struct Batching {
     /// Texts in one call at most.
     pub max_items: u32,
-    /// How long a text waits for others, milliseconds.
+    /// How long a text waits for others, milliseconds; longer at a busy endpoint that takes calls in turn.
     pub max_wait_ms: u64,
     /// Calls in flight at once from one proxy.
     pub max_concurrent: u32,

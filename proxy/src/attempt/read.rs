@@ -25,6 +25,7 @@ pub async fn whole<B>(mut body: B, limit: usize, idle: Duration, ends: Instant) 
 where
     B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
 {
+    let announced = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
@@ -40,6 +41,8 @@ where
             first = data;
         } else {
             if rest.is_empty() {
+                // Once for all of it: growing would copy it several times.
+                rest.reserve(announced.min(limit));
                 rest.extend_from_slice(&first);
                 first = Bytes::from_static(&[]);
             }

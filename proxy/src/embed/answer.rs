@@ -17,6 +17,9 @@ use tollway_core::table::Payload;
 /// Bytes of a token where nobody counts them, for the usage that a client is shown; money goes by the bound.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// A vector's text of so many bytes is handed on as it is; copying a shorter one costs less than a piece of its own.
+const LARGE: usize = 2048;
+
 /// The shape a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -39,7 +42,8 @@ impl Form {
 /// A complete answer.
 #[derive(Debug)]
 pub struct Answered {
-    pub body: Bytes,
+    /// In pieces, one after the other.
+    pub body: Vec<Bytes>,
     pub head: Head,
     /// What else clients of this shape read.
     pub headers: HeaderMap,
@@ -66,15 +70,13 @@ pub struct Assembly {
     /// Of each text that is asked for, by its number: its name, and its places in the request.
     asked: Vec<(Key, Vec<usize>)>,
     caches: bool,
-    /// Bytes of the vectors that arrived.
-    size: usize,
 }
 
 impl Assembly {
     #[must_use]
     pub fn new(texts: usize, form: Form, caches: bool) -> Self {
         let vectors = vec![None; texts];
-        Self { form, vectors, missing: texts, kept: 0, asked: Vec::new(), caches, size: 0 }
+        Self { form, vectors, missing: texts, kept: 0, asked: Vec::new(), caches }
     }
 
     /// A vector was at hand.
@@ -105,7 +107,6 @@ impl Assembly {
 
     fn fill(&mut self, place: usize, vector: Bytes) {
         if let Some(free @ None) = self.vectors.get_mut(place) {
-            self.size += vector.len();
             self.missing -= 1;
             *free = Some(vector);
         }
@@ -160,13 +161,16 @@ impl Assembly {
         Reply::Vectors(Answered { body, head, headers, usage, cost })
     }
 
-    fn render(self, model: &str, tokens: u64) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.size + self.vectors.len() * 64 + 256);
+    fn render(self, model: &str, tokens: u64) -> Vec<Bytes> {
+        let copied = |vector: &Bytes| if vector.len() < LARGE { vector.len() } else { 0 };
+        let size: usize = self.vectors.iter().flatten().map(copied).sum();
+        let mut out = BytesMut::with_capacity(size + self.vectors.len() * 64 + 256);
+        let mut pieces = Vec::new();
         let (before, base64) = match self.form {
             Form::Lines { base64 } => {
                 self.vectors.iter().flatten().enumerate().for_each(|(at, vector)| line(&mut out, at, vector, base64));
                 out.put_slice(usage_line(model, tokens).as_bytes());
-                return out.freeze();
+                return vec![out.freeze()];
             }
             Form::List { base64 } => (r#"{"object":"list","data":["#, base64),
             Form::Native(Payload::OpenAi) => (r#"{"object":"list","data":["#, false),
@@ -180,9 +184,15 @@ impl Assembly {
                 out.put_u8(b',');
             }
             if is_list {
-                item(&mut out, index, &vector, base64);
+                begin(&mut out, index);
+            }
+            if base64 || vector.len() < LARGE {
+                value(&mut out, &vector, base64);
             } else {
-                out.put_slice(&vector);
+                pieces.extend([out.split().freeze(), vector]);
+            }
+            if is_list {
+                out.put_u8(b'}');
             }
         }
         match self.form {
@@ -195,15 +205,21 @@ impl Assembly {
                 out.put_slice(end.as_bytes());
             }
         }
-        out.freeze()
+        pieces.push(out.freeze());
+        pieces
     }
 }
 
 /// One item of OpenAI's list.
 pub fn item(out: &mut BytesMut, index: usize, vector: &[u8], base64: bool) {
-    out.put_slice(format!("{{\"object\":\"embedding\",\"index\":{index},\"embedding\":").as_bytes());
+    begin(out, index);
     value(out, vector, base64);
     out.put_u8(b'}');
+}
+
+/// What stands before an item's vector.
+fn begin(out: &mut BytesMut, index: usize) {
+    out.put_slice(format!("{{\"object\":\"embedding\",\"index\":{index},\"embedding\":").as_bytes());
 }
 
 /// One line of a stream.

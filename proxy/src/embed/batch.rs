@@ -3,10 +3,10 @@
 use super::call::{self, Miss};
 use super::cold;
 use super::endpoint::Endpoint;
-use super::queue::{Done, Next, Part};
+use super::queue::{Done, Next, Part, Turn};
 use super::tab::Share;
 use crate::error::{ApiError, Code};
-use crate::ledger::Wish;
+use crate::ledger::{Reservation, Wish};
 use crate::metrics::Attempt;
 use crate::retry::{Schedule, Step};
 use crate::stack::{Proxy, threshold};
@@ -27,8 +27,8 @@ pub fn pump(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
     loop {
         let next = endpoint.change(|queue| queue.next(Instant::now()));
         match next {
-            Next::Send(parts) => {
-                let place = Place { proxy: Arc::clone(proxy), endpoint: Arc::clone(endpoint) };
+            Next::Send(parts, turn) => {
+                let place = Place { proxy: Arc::clone(proxy), endpoint: Arc::clone(endpoint), turn };
                 tokio::spawn(async move { run(&place.proxy, &place.endpoint, parts).await });
             }
             Next::Wait(at) => {
@@ -51,11 +51,12 @@ pub fn pump(proxy: &Arc<Proxy>, endpoint: &Arc<Endpoint>) {
 struct Place {
     proxy: Arc<Proxy>,
     endpoint: Arc<Endpoint>,
+    turn: Turn,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.endpoint.change(|queue| queue.over());
+        self.endpoint.change(|queue| queue.over(self.turn, Instant::now()));
         pump(&self.proxy, &self.endpoint);
     }
 }
@@ -127,8 +128,8 @@ async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, la
     let config = &endpoint.config;
     let ends = parts.iter().map(|part| part.call.ends).max()?;
     let mut schedule = Schedule::new(config.sources.len(), &config.retry);
-    // Whether nobody knows what the attempt before came to, and whether a source has no copy running.
-    let (mut lost, mut cold) = (false, false);
+    // Whose attempt it was that nobody knows the end of, and whether a source has no copy running.
+    let (mut lost, mut cold): (Option<&TargetState>, bool) = (None, false);
     while let Step::Try { target, wait, repeat } = schedule.next(Instant::now(), fastrand::u64(..)) {
         let (source, state) = config.sources.get(target).zip(endpoint.sources.get(target))?;
         if repeat {
@@ -149,8 +150,8 @@ async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, la
             schedule.skipped();
             continue;
         };
-        if std::mem::take(&mut lost) {
-            parts = pay_again(proxy, endpoint, state, parts).await;
+        if let Some(before) = lost.take() {
+            parts = pay_again(proxy, endpoint, before, &last, parts).await;
         }
         parts.retain(|part| !part.call.answers.is_closed());
         if parts.is_empty() {
@@ -188,12 +189,12 @@ async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, la
                 if !is_lost {
                     parts.iter().for_each(|part| part.call.tab.sent(part.bound(), Share::Nothing));
                 }
-                lost = is_lost;
+                lost = is_lost.then_some(state);
                 tracing::debug!(endpoint = endpoint.name, source = source.name, error = %failure.error, "attempt failed");
                 let retry_after = failure.error.retry_after;
                 let refuses_texts = failure.stops && is_about_texts(failure.error.status);
                 last.error = failure.error;
-                if refuses_texts && !lost {
+                if refuses_texts && lost.is_none() {
                     return Some(End::Refused(parts));
                 }
                 if failure.attempt == Attempt::NoCapacity {
@@ -215,11 +216,11 @@ async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, la
             break;
         }
     }
-    if lost {
+    if lost.is_some() {
         parts.iter().for_each(|part| part.call.tab.sent(part.bound(), Share::Bound));
     }
     // What may have been answered is not asked again in the hope of another source.
-    Some(if cold && !lost { End::NoCapacity(parts) } else { End::Failed(parts) })
+    Some(if cold && lost.is_none() { End::NoCapacity(parts) } else { End::Failed(parts) })
 }
 
 /// Another text might pass: too long, empty, malformed. Not: no such endpoint, no right to call it.
@@ -248,41 +249,59 @@ pub(super) async fn everyone_left(parts: &[Part]) {
     join_all(parts.iter().map(|part| part.call.answers.closed())).await;
 }
 
-/// The attempt before is paid from a reservation of its own; whoever gets none has made its last.
-async fn pay_again(proxy: &Proxy, endpoint: &Endpoint, state: &TargetState, parts: Vec<Part>) -> Vec<Part> {
-    let mut paid = Vec::with_capacity(parts.len());
-    for part in parts {
+/// The attempt before, at `lost`, is paid from a reservation of its own; whoever gets none has made its last.
+async fn pay_again(
+    proxy: &Proxy,
+    endpoint: &Endpoint,
+    lost: &TargetState,
+    last: &Verdict,
+    parts: Vec<Part>,
+) -> Vec<Part> {
+    // Side by side: a reservation may wait for the operator.
+    let paid = parts.into_iter().map(async |part: Part| {
         let bound = part.bound();
+        if part.call.answers.is_closed() {
+            // It goes no further, so what it holds is enough.
+            part.call.tab.sent(bound, Share::Bound);
+            return None;
+        }
         let worst = endpoint.config.price.worst_case(bound, 0);
-        match reserve(proxy, endpoint, worst, part.call.tab.user()).await {
+        match hold(proxy, endpoint, worst, part.call.tab.user()).await {
             Ok(reservation) => {
                 reservation.settle_in_full();
-                state.meter.cost(worst, true);
+                lost.meter.cost(worst, true);
                 part.call.tab.sent(bound, Share::PaidApart);
-                paid.push(part);
+                Some(part)
             }
             Err(error) => {
                 part.call.tab.sent(bound, Share::Bound);
-                Verdict { error, source: None, attempts: 1 }.tell(&[part]);
+                Verdict { error, source: last.source.clone(), attempts: last.attempts }.tell(&[part]);
+                None
             }
         }
-    }
-    paid
+    });
+    join_all(paid).await.into_iter().flatten().collect()
 }
 
-/// Holds the worst case in every budget that binds the endpoint, at the pace that those which are nearly spent set.
+/// Holds the worst case of a request in every budget that binds the endpoint, at the pace that those which are nearly spent set.
 pub async fn reserve(
     proxy: &Proxy,
     endpoint: &Endpoint,
     worst: Nano,
     user: Option<&str>,
-) -> Result<crate::ledger::Reservation, ApiError> {
+) -> Result<Reservation, ApiError> {
+    if let Some(serving) = proxy.live.load().as_ref() {
+        let reached = proxy.ledger.reached(&endpoint.config.budgets, &serving.table);
+        threshold::pace(&endpoint.paces, &reached, Instant::now())?;
+    }
+    hold(proxy, endpoint, worst, user).await
+}
+
+async fn hold(proxy: &Proxy, endpoint: &Endpoint, worst: Nano, user: Option<&str>) -> Result<Reservation, ApiError> {
     let config = &endpoint.config;
     let Some(serving) = proxy.live.load_full() else {
         return Err(ApiError::new(Code::NotReady, "no routing table is in force"));
     };
-    let reached = proxy.ledger.reached(&config.budgets, &serving.table);
-    threshold::pace(&endpoint.paces, &reached, Instant::now())?;
     let wish = Wish {
         budgets: &config.budgets,
         table: &serving.table,

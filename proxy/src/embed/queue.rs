@@ -4,6 +4,8 @@
 //! A request of thousands of texts would otherwise stand before everybody who comes after it. So a batch takes an equal share of every
 //! request that waits, and whoever has more left goes to the back.
 
+mod turns;
+
 use super::tab::Tab;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -12,6 +14,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tollway_core::table::Batching;
+pub use turns::Turn;
+use turns::Turns;
 
 use crate::error::ApiError;
 
@@ -68,8 +72,8 @@ impl Part {
 /// What to do next.
 #[derive(Debug)]
 pub enum Next {
-    /// This batch goes out; its place is given back by `over`.
-    Send(Vec<Part>),
+    /// This batch goes out; its turn is given back by `over`.
+    Send(Vec<Part>, Turn),
     /// Nothing before then.
     Wait(Instant),
     /// Nothing until something else happens.
@@ -90,12 +94,13 @@ pub struct Queue {
     waiting: VecDeque<Waiting>,
     texts: usize,
     out: u32,
+    turns: Turns,
 }
 
 impl Queue {
     #[must_use]
-    pub const fn new(batching: Batching) -> Self {
-        Self { batching, waiting: VecDeque::new(), texts: 0, out: 0 }
+    pub fn new(batching: Batching) -> Self {
+        Self { batching, waiting: VecDeque::new(), texts: 0, out: 0, turns: Turns::default() }
     }
 
     /// Texts that wait, and batches that are out.
@@ -116,8 +121,9 @@ impl Queue {
     }
 
     /// A batch is over.
-    pub const fn over(&mut self) {
+    pub fn over(&mut self, turn: Turn, now: Instant) {
         self.out = self.out.saturating_sub(1);
+        self.turns.end(turn, now);
     }
 
     /// The next batch, if it is time for one.
@@ -127,12 +133,17 @@ impl Queue {
         }
         let most = usize::try_from(self.batching.max_items).unwrap_or(usize::MAX).max(1);
         let oldest = self.waiting.iter().map(|waiting| waiting.since).min().unwrap_or(now);
-        let due = oldest + Duration::from_millis(self.batching.max_wait_ms);
+        let mut due = oldest + Duration::from_millis(self.batching.max_wait_ms);
+        // Where another is before it, it would only wait there; here others may join it. Not for ever: it may be otherwise by now.
+        if self.out > 0 {
+            due += 2 * self.turns.length(now).unwrap_or_default();
+        }
         if self.texts < most && now < due {
             return Next::Wait(due);
         }
+        let turn = Turns::begin(self.out, now);
         self.out += 1;
-        Next::Send(self.take(most))
+        Next::Send(self.take(most), turn)
     }
 
     fn take(&mut self, most: usize) -> Vec<Part> {

@@ -5,14 +5,18 @@
 //! the answer, and what needs no change is passed on as it came, without being printed again.
 
 mod cursor;
+mod digits;
 mod print;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cursor::Cursor;
 use tollway_core::table::Pooling;
 
 /// How far the square of a vector's length may be from 1 for the vector to count as scaled.
 const UNIT: f64 = 1e-6;
+
+/// Vectors that room is made for at once.
+const MOST_AHEAD: usize = 63;
 
 /// What an answer must be.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +54,8 @@ pub enum Wrong {
 /// # Errors
 /// It is none of them, or not what is expected.
 pub fn read(body: &Bytes, expected: Expected) -> Result<Read, Wrong> {
-    let mut reader = Reader { cursor: Cursor::new(body), body, expected, numbers: Vec::new() };
+    let mut reader =
+        Reader { cursor: Cursor::new(body), body, expected, numbers: Vec::new(), printed: BytesMut::new(), done: 0 };
     let read = match reader.cursor.peek() {
         Some(b'[') => Read { vectors: reader.list()?, tokens: None },
         _ => reader.object()?,
@@ -76,6 +81,10 @@ struct Reader<'a> {
     body: &'a Bytes,
     expected: Expected,
     numbers: Vec<f32>,
+    /// Where vectors are printed.
+    printed: BytesMut,
+    /// Vectors that were read.
+    done: usize,
 }
 
 impl Reader<'_> {
@@ -181,8 +190,9 @@ impl Reader<'_> {
     }
 
     /// Checks and scales what was read; `as_it_came` is its text, empty when there is none.
-    fn finish(&self, as_it_came: impl FnOnce(&Bytes) -> Bytes) -> Result<Bytes, Wrong> {
-        let Self { numbers, expected, .. } = self;
+    fn finish(&mut self, as_it_came: impl FnOnce(&Bytes) -> Bytes) -> Result<Bytes, Wrong> {
+        let Self { numbers, expected, printed, done, .. } = self;
+        *done += 1;
         if numbers.len() != expected.dimensions {
             return Err(Wrong::Dimensions { got: numbers.len(), expected: expected.dimensions });
         }
@@ -193,7 +203,11 @@ impl Reader<'_> {
             return Ok(came);
         }
         let scale = if squared == 0.0 { 1.0 } else { squared.sqrt().recip() };
-        Ok(if expected.normalize { print::unit(numbers, scale) } else { print::shortest(numbers) })
+        if !expected.normalize {
+            return Ok(print::shortest(numbers));
+        }
+        let more = expected.texts.saturating_sub(*done).min(MOST_AHEAD);
+        Ok(print::unit(numbers, scale, printed, more))
     }
 }
 

@@ -122,7 +122,7 @@ pub fn answer(reply: Reply, mut entry: Entry) -> Response<Body> {
                 headers.insert(COST, value);
             }
             (entry.usage, entry.cost, entry.outcome) = (usage, Some(cost), Outcome::Ok);
-            Body::bytes(body)
+            Body::pieces(body)
         }
         Reply::Job(status, body) => {
             // What a job costs is told by itself.

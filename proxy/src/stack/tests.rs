@@ -11,6 +11,7 @@ mod prompts;
 mod rates;
 mod shared;
 mod streams;
+mod vectors;
 
 use crate::fixture::{Act, Running, Upstream, assistant, completion, openai, simulated, table};
 use http::StatusCode;

@@ -20,8 +20,7 @@ pub struct Contender {
 
 const CHATS: &[Shape] = &[Shape::Plain, Shape::Stream];
 const CONVERSES: &[Shape] = &[Shape::Converse, Shape::ConverseStream];
-const ALL: &[Shape] = &[Shape::Plain, Shape::Stream, Shape::Vectors];
-const VECTORS: &[Shape] = &[Shape::Vectors];
+const ALL: &[Shape] = &[Shape::Plain, Shape::Stream, Shape::Vectors, Shape::Units];
 
 impl Contender {
     /// Whether it takes part.
@@ -58,7 +57,8 @@ pub async fn start_all(upstream: &Contender) -> Vec<Contender> {
         tollway("tollway+policies", upstream, &[manifests::POLICIES, manifests::BUDGET], CHATS).await,
         bare("hyper+sigv4", "signing", upstream, CONVERSES).await,
         tollway("tollway", upstream, &[manifests::BEDROCK], CONVERSES).await,
-        tollway("tollway", upstream, &[manifests::embedding("bench", load::TEXTS)], VECTORS).await,
+        tollway("tollway", upstream, &[manifests::embedding("bench", load::TEXTS)], &[Shape::Vectors]).await,
+        tollway("tollway", upstream, &[manifests::embedding("unit", load::TEXTS)], &[Shape::Units]).await,
     ]
 }
 

@@ -22,8 +22,10 @@ pub enum Shape {
     /// A chat completion of a Bedrock target.
     Converse,
     ConverseStream,
-    /// 32 texts of an embedding endpoint, in one request.
+    /// 32 texts of an embedding endpoint, in one request; their vectors have to be scaled.
     Vectors,
+    /// The same, of vectors that have length 1 already.
+    Units,
     /// One text.
     Vector,
 }
@@ -32,7 +34,8 @@ pub enum Shape {
 pub const TEXTS: usize = 32;
 
 impl Shape {
-    pub const ALL: [Shape; 5] = [Shape::Plain, Shape::Stream, Shape::Converse, Shape::ConverseStream, Shape::Vectors];
+    pub const ALL: [Shape; 6] =
+        [Shape::Plain, Shape::Stream, Shape::Converse, Shape::ConverseStream, Shape::Vectors, Shape::Units];
 
     /// As in the result's names.
     pub fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Shape {
             Shape::Converse => "converse",
             Shape::ConverseStream => "converse-stream",
             Shape::Vectors => "vectors",
+            Shape::Units => "vectors-of-length-1",
             Shape::Vector => "vector",
         }
     }
@@ -52,12 +56,12 @@ impl Shape {
 
     /// Long answers, of which a tenth is enough.
     pub fn is_long(self) -> bool {
-        self.is_stream() || self == Shape::Vectors
+        self.is_stream() || matches!(self, Shape::Vectors | Shape::Units)
     }
 
     fn path(self) -> &'static str {
         match self {
-            Shape::Vectors | Shape::Vector => "/v1/embeddings",
+            Shape::Vectors | Shape::Units | Shape::Vector => "/v1/embeddings",
             Shape::Plain | Shape::Stream | Shape::Converse | Shape::ConverseStream => "/v1/chat/completions",
         }
     }
@@ -71,7 +75,7 @@ impl Shape {
             let texts = texts.collect::<Vec<_>>().join(",");
             format!(r#"{{"model":"bench","encoding_format":"float","input":[{texts}]}}"#)
         });
-        if self == Shape::Vectors {
+        if matches!(self, Shape::Vectors | Shape::Units) {
             &VECTORS
         } else if self == Shape::Vector {
             r#"{"model":"bench","encoding_format":"float","input":"What does the fox do, and how often, and who looks?"}"#

@@ -1,10 +1,11 @@
-//! In: a port. Out: a server that answers every chat at once with the same bytes, OpenAI's or Bedrock's by the path, and every text with the
-//! same vector: the cheapest upstream there is, so that what is measured is the proxy before it. A path with `hold` in it gets one event and
+//! In: a port. Out: a server that answers every chat at once with the same bytes, OpenAI's or Bedrock's by the path, and every text with a
+//! vector made before: the cheapest upstream there is, so that what is measured is the proxy before it. A path with `hold` in it gets one event and
 //! then silence; an endpoint `slow` takes 40 ms for a batch, one at a time, as an accelerator does.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 
 use crate::sim::bedrock::frames;
 
@@ -29,7 +29,7 @@ pub const EVENTS: usize = 64;
 const DIMENSIONS: usize = 1024;
 /// What the slow endpoint takes for a batch.
 const BATCH: Duration = Duration::from_millis(40);
-static ACCELERATOR: Mutex<()> = Mutex::const_new(());
+static ACCELERATOR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const PLAIN: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"bench","choices":[{"index":0,"message":{"role":"assistant","content":"The quick brown fox jumps over the lazy dog and does it again and again until nobody looks any more."},"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":32,"total_tokens":56}}"#;
 const EVENT: &str = r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}"#;
@@ -66,7 +66,7 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<B
             tokio::time::sleep(BATCH).await;
         }
         let response = Response::builder().header("content-type", "application/json");
-        return Ok(response.body(Full::new(vectors(&body)?).boxed())?);
+        return Ok(response.body(Full::new(vectors(&body, path.contains("/unit/"))?).boxed())?);
     }
     let streamed = body.windows(13).any(|w| w == b"\"stream\":true");
     if !streamed {
@@ -77,25 +77,32 @@ async fn answer(request: Request<Incoming>) -> anyhow::Result<Response<BoxBody<B
     Ok(streaming("text/event-stream", events.map(|event| Bytes::from(format!("data: {event}\n\n"))).collect()))
 }
 
-/// OpenAI's form of an answer: a vector of [`DIMENSIONS`] for each text, of length 1 but for its rounding.
-fn vectors(body: &[u8]) -> anyhow::Result<Bytes> {
+/// OpenAI's form of an answer: a vector of [`DIMENSIONS`] for each text, of length 1 as models give them, or not. Made once for each number of
+/// texts, so that the upstream leaves the processor to those who are measured.
+fn vectors(body: &[u8], unit: bool) -> anyhow::Result<Bytes> {
     #[derive(serde::Deserialize)]
     struct Asked {
         input: Vec<serde::de::IgnoredAny>,
     }
-    static VECTOR: LazyLock<String> = LazyLock::new(|| {
-        let numbers = (0..DIMENSIONS).map(|i| (((i * 37 % 101) as f32 - 50.0) / 932.7).to_string());
-        numbers.collect::<Vec<_>>().join(",")
-    });
+    static MADE: Mutex<BTreeMap<(usize, bool), Bytes>> = Mutex::new(BTreeMap::new());
     let texts = serde_json::from_slice::<Asked>(body)?.input.len();
-    let data: Vec<String> = (0..texts)
-        .map(|index| format!(r#"{{"object":"embedding","index":{index},"embedding":[{}]}}"#, *VECTOR))
-        .collect();
-    let data = data.join(",");
-    Ok(format!(
-        r#"{{"object":"list","model":"bench","data":[{data}],"usage":{{"prompt_tokens":12,"total_tokens":12}}}}"#
-    )
-    .into())
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(made.entry((texts, unit)).or_insert_with(|| list(texts, unit)).clone())
+}
+
+fn list(texts: usize, unit: bool) -> Bytes {
+    let item = |index| format!(r#"{{"object":"embedding","index":{index},"embedding":[{}]}}"#, vector(index, unit));
+    let data = (0..texts).map(item).collect::<Vec<_>>().join(",");
+    let usage = r#"{"prompt_tokens":12,"total_tokens":12}"#;
+    format!(r#"{{"object":"list","model":"bench","data":[{data}],"usage":{usage}}}"#).into()
+}
+
+/// Numbers around zero, no two vectors the same, in single precision as servers print it.
+fn vector(index: usize, unit: bool) -> String {
+    let mut random = fastrand::Rng::with_seed(index as u64);
+    let numbers: Vec<f64> = (0..DIMENSIONS).map(|_| (0..6).map(|_| random.f64()).sum::<f64>() - 3.0).collect();
+    let length = numbers.iter().map(|number| number * number).sum::<f64>().sqrt() * if unit { 1.0 } else { 1.1 };
+    numbers.iter().map(|number| ((number / length) as f32).to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// The same answer as Converse and ConverseStream have it.

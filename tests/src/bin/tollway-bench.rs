@@ -25,6 +25,9 @@ struct Flags {
     /// Streams open at the same time while memory is weighed; each takes two descriptors of the proxy
     #[arg(long, default_value_t = most_streams())]
     streams: usize,
+    /// Measure nothing but this: plain, stream, converse, converse-stream, vectors, vectors-of-length-1, first-byte, memory or batches
+    #[arg(long)]
+    only: Option<String>,
 }
 
 /// As many as this process may open files for, up to 10,000.
@@ -51,8 +54,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Part::Reverse { listen, upstream }) => bench::reverse(listen, upstream).await,
         Some(Part::Signing { listen, upstream }) => bench::signing(listen, upstream).await,
         None => {
-            let Flags { rounds, requests, connections, streams, .. } = flags;
-            let plan = Plan { rounds, requests, connections, streams };
+            let Flags { rounds, requests, connections, streams, only, .. } = flags;
+            let plan = Plan { rounds, requests, connections, streams, only };
             let measured = bench::run(plan, |text| eprintln!("{text}")).await?;
             print!("\n{}", measured.table());
             if let Some(path) = std::env::var_os("BENCH_JSON") {

@@ -1,6 +1,7 @@
 //! Bytes of JSON in, the few things a list of vectors consists of out, one after another; nothing is read twice.
 
 use super::Wrong;
+use super::digits::{BACK, eight, fraction};
 use serde::de::IgnoredAny;
 
 /// Digits whose value surely fits a `u64`.
@@ -138,11 +139,37 @@ impl<'a> Cursor<'a> {
 
     /// The numbers of a list whose opening bracket is behind.
     pub fn numbers(&mut self, numbers: &mut Vec<f32>) -> Result<(), Wrong> {
-        while self.more(numbers.len())? {
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            self.fractions(numbers);
             self.space();
             numbers.push(self.number()?);
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.wrong("a mark is missing")),
+            }
         }
-        Ok(())
+    }
+
+    /// The numbers that look as nearly all do, each with its comma, up to the first that does not.
+    fn fractions(&mut self, numbers: &mut Vec<f32>) {
+        let Some(mut from) = self.at.checked_sub(BACK) else { return };
+        while let Some((number, length)) = self.bytes.get(from..).and_then(<[u8]>::first_chunk).and_then(fraction) {
+            numbers.push(number);
+            from += length;
+            if self.bytes.get(from + BACK) == Some(&b' ') {
+                from += 1;
+            }
+        }
+        self.at = from + BACK;
     }
 
     fn number(&mut self) -> Result<f32, Wrong> {
@@ -202,9 +229,8 @@ impl<'a> Cursor<'a> {
 
     /// Takes digits into a value, eight at a time where there are as many; past what fits, the value means nothing.
     fn digits(&mut self, value: &mut u64) {
-        while let Some(eight) = self.bytes.get(self.at..self.at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
-            let word = u64::from_le_bytes(eight);
-            let Some(number) = eight_digits(word) else { break };
+        while let Some(text) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+            let Some(number) = eight(text) else { break };
             *value = value.wrapping_mul(100_000_000).wrapping_add(number);
             self.at += 8;
         }
@@ -214,21 +240,4 @@ impl<'a> Cursor<'a> {
             self.at += 1;
         }
     }
-}
-
-/// Eight digits at once, the first in the lowest byte.
-const fn eight_digits(word: u64) -> Option<u64> {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    // A digit's upper half is 3, before and after six is added.
-    if (word & 0xf0f0_f0f0_f0f0_f0f0) != ZEROS
-        || (word.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0) != ZEROS
-    {
-        return None;
-    }
-    let digits = word - ZEROS;
-    // Pairs, then fours, then all eight.
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    Some((low.wrapping_add(high) >> 32) & 0xffff_ffff)
 }

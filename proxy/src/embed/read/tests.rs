@@ -26,6 +26,19 @@ fn every_shape_gives_its_vectors_as_they_came_in_order() {
 }
 
 #[test]
+fn any_space_between_numbers_is_passed_over() {
+    for space in ["", " ", "  ", "\n", " \n\t "] {
+        let numbers = ["0.12345678", "-0.123456789", "0.25", "-1e-7", "0.1234567890", "0.00000001"];
+        let body = format!("[[{space}{}{space}]]", numbers.join(&format!("{space},{space}")));
+        let read = texts(&body, expected(1, 6)).unwrap();
+        assert_eq!(
+            super::numbers(read[0].as_bytes()),
+            [0.12345678, -0.123456789, 0.25, -1e-7, 0.1234567890, 0.00000001]
+        );
+    }
+}
+
+#[test]
 fn what_is_not_expected_is_named() {
     let wrong = |body: &str| texts(body, expected(2, 2)).unwrap_err();
     assert_eq!(wrong("[[1,2],[1,2,3]]"), Wrong::Dimensions { got: 3, expected: 2 });
@@ -82,5 +95,50 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in prop::collection::vec(prop::sample::select(b"[]{}\",:.-+eE0123456789 naembdigx".to_vec()), 0..80)) {
         let _ = read(&Bytes::from(body), expected(1, 1));
+    }
+
+    /// Numbers as any server may spell them, and spellings that are none: whatever is read is what JSON says, and nothing else is read.
+    #[test]
+    fn a_list_is_read_as_json_has_it_or_not_at_all(
+        numbers in prop::collection::vec("-?(0|[1-9][0-9]{0,3})\\.[0-9]{1,20}|-?0\\.[0-9]{6,13}|-?0\\.0?[0-9]{8,9}|-?[0-9]{1,3}|-?0\\.[0-9]{7,9}[eE][-+]?[0-9]{1,2}", 0..40),
+        spaces in prop::collection::vec(prop::sample::select(vec!["", "", "", "", " ", "  ", "\n", "\r\n\t"]), 82),
+        blot in prop::option::of((0..800_usize, prop::sample::select(b"0123456789.,-+eE[] x/:\x00\xff".to_vec()))),
+    ) {
+        let mut spaces = spaces.into_iter();
+        let mut space = || spaces.next().unwrap_or_default();
+        let spelt = numbers.iter().map(|number| format!("{}{number}{}", space(), space())).collect::<Vec<_>>().join(",");
+        let mut text = format!("[{spelt}]").into_bytes();
+        if let Some((at, byte)) = blot {
+            let length = text.len();
+            text[at % length] = byte;
+        }
+        let body = Bytes::from([b"[".as_slice(), &text, b"]"].concat());
+        let json: Option<Vec<Vec<f64>>> = serde_json::from_slice(&body).ok().filter(|lists: &Vec<Vec<f64>>| lists.len() == 1);
+        // What single precision cannot hold is no number of a vector.
+        let json = json.filter(|lists| lists[0].iter().all(|number| (*number as f32).is_finite()));
+        let dimensions = json.as_ref().map_or(numbers.len(), |lists| lists[0].len());
+        let ours = read(&body, expected(1, dimensions));
+        prop_assert_eq!(ours.is_ok(), json.is_some(), "{:?} {:?}", ours, String::from_utf8_lossy(&body));
+        if let Some(lists) = json {
+            let text = std::str::from_utf8(&body).unwrap().trim_matches(['[', ']']);
+            let exact: Vec<f32> = text.split(',').filter_map(|number| number.trim().parse::<f64>().ok()).map(|number| number as f32).collect();
+            prop_assert_eq!(exact.len(), lists[0].len());
+            let ours = super::numbers(&ours.unwrap().vectors[0]);
+            prop_assert_eq!(ours.iter().map(|n| n.to_bits()).collect::<Vec<_>>(), exact.iter().map(|n| n.to_bits()).collect::<Vec<_>>());
+        }
+    }
+
+    /// What a client gets of a vector that had to be scaled has length 1 and the direction of what came.
+    #[test]
+    fn a_scaled_vector_is_of_length_1_and_points_where_it_did(numbers in prop::collection::vec(-9.0_f32..9.0, 1..300)) {
+        let length = numbers.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
+        prop_assume!(length > 1e-3 && (length - 1.0).abs() > 1e-3);
+        let body = Bytes::from(serde_json::to_vec(&[&numbers]).unwrap());
+        let read = read(&body, Expected { normalize: true, ..expected(1, numbers.len()) }).unwrap();
+        let scaled: Vec<f64> = serde_json::from_slice(&read.vectors[0]).unwrap();
+        prop_assert_eq!(scaled.len(), numbers.len());
+        for (scaled, number) in scaled.iter().zip(&numbers) {
+            prop_assert!((scaled - f64::from(*number) / length).abs() <= 5.1e-10);
+        }
     }
 }
