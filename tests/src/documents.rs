@@ -129,6 +129,12 @@ impl Ran {
         &command.text
     }
 
+    /// Whether the same command was run already, from this page or another.
+    #[must_use]
+    pub fn has(&self, command: &Command) -> bool {
+        self.0.contains(&command.text)
+    }
+
     /// Fails when a command of that kind was not run; the same one on two pages is one.
     pub fn assert_all(&self, by: By) {
         let left: Vec<Command> = commands()

@@ -25,6 +25,10 @@ impl<'a> Pages<'a> {
         let below = commands.iter().filter(|command| command.heading == heading && command.by() == Some(By::Node));
         let mut said = None;
         for command in below {
+            // A page that repeats another has its reader at the same cluster.
+            if self.ran.has(command) {
+                continue;
+            }
             let typed = self.ran.note(command);
             // Nothing is left on this machine.
             let typed = typed.replace("> ledgers.yaml", "> \"$HOME/ledgers.yaml\"");
