@@ -6,6 +6,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tollway_core::spend::Nano;
@@ -163,13 +164,14 @@ fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
 pub struct Notes {
     sender: mpsc::Sender<Note>,
     recent: Arc<Mutex<VecDeque<(jiff::Timestamp, Note)>>>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Notes {
     /// A place for notes, and the task that writes them.
     pub fn new(client: Client, instance: String) -> (Notes, impl Future<Output = ()>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        (Notes { sender, recent: Arc::default() }, publish(client, instance, receiver))
+        (Notes { sender, recent: Arc::default(), dropped: Arc::default() }, publish(client, instance, receiver))
     }
 
     /// Leaves a note.
@@ -186,8 +188,15 @@ impl Notes {
         recent.truncate(RECENT - 1);
         recent.push_front((jiff::Timestamp::now(), note.clone()));
         drop(recent);
-        if let Err(error) = self.sender.try_send(note) {
-            tracing::warn!(%error, "an event is dropped");
+        if self.sender.try_send(note).is_err() {
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            // A fleet that comes back has thousands to say at once; the log has them all, one line above.
+            if dropped.is_power_of_two() {
+                tracing::warn!(
+                    dropped,
+                    "too much happens at once: so many events were written to the log only since the start"
+                );
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod cluster {
     mod queues;
     mod restored;
     mod scaling;
+    mod shared_cache;
     mod shares;
     mod stand;
 }
