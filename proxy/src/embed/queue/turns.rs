@@ -45,7 +45,8 @@ impl Turns {
             return;
         };
         if turn.before == 0 {
-            self.alone = Some(took);
+            // One that was tried again, or waited for an endpoint to start, is no measure of the next.
+            self.alone = Some(took.min(alone * 5 / 4));
         } else if took >= alone * 5 / 4 && own >= alone * 3 / 4 {
             self.shown = Some(now);
         } else if own <= alone / 2 {
@@ -96,6 +97,11 @@ mod tests {
         assert_eq!(told(&[(0, 40), (1, 41), (2, 42), (30, 70), (65, 105)]), None, "all at once");
         assert_eq!(told(&[(0, 40), (1, 80), (81, 121), (82, 122)]), None, "no longer");
         assert_eq!(told(&[(0, 40), (39, 80)]), None, "too short a wait to be one");
+    }
+
+    #[test]
+    fn one_long_batch_teaches_little() {
+        assert_eq!(told(&[(0, 40), (1, 80), (100, 5000)]), Some(S * 5 / 4));
     }
 
     #[test]
