@@ -151,7 +151,7 @@ async fn round(proxy: &Arc<Proxy>, endpoint: &Endpoint, mut parts: Vec<Part>, la
             continue;
         };
         if let Some(before) = lost.take() {
-            parts = pay_again(proxy, endpoint, before, &last, parts).await;
+            parts = pay_again(proxy, endpoint, before, last, parts).await;
         }
         parts.retain(|part| !part.call.answers.is_closed());
         if parts.is_empty() {

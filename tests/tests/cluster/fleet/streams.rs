@@ -61,7 +61,8 @@ fn follow(
     stopped: watch::Receiver<bool>,
 ) -> (watch::Sender<Health>, source::Live) {
     let token = home.join("token");
-    let addresses = Addresses::new(&[operator.url.clone()], Some(operator.ca.clone()), token).expect("an address");
+    let addresses =
+        Addresses::new(std::slice::from_ref(&operator.url), Some(operator.ca.clone()), token).expect("an address");
     let (leader, health, live) = (watch::Sender::new(None), watch::Sender::new(Health::default()), Live::default());
     let incarnation = home.display().to_string();
     let metrics = Metrics::new().expect("metrics");
