@@ -129,7 +129,7 @@ vendor: ## every crate's source in vendor/, for images built without a network
 	cargo vendor --locked vendor >/dev/null
 
 .PHONY: fleet
-fleet: build ## figures at size: 50 proxies and 2,000 clients on one budget, 100 budgets, an API server away for a minute, 100 proxies, 10,000 routes, 1,000 embedding endpoints (about 30 minutes)
+fleet: build ## figures at size: 50 proxies and 2,000 clients on one budget, 100 budgets, an API server away for a minute, 100 proxies, 10,000 routes and 1,000 streams, 1,000 embedding endpoints (about 30 minutes)
 	@tests/cluster/build.sh >/dev/null
 	cargo test --locked --workspace --test cluster -- --ignored --nocapture --test-threads=1 fleet
 

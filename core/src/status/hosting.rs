@@ -29,7 +29,7 @@ pub fn in_force(verdict: &Verdict) -> Option<&EmbeddingEndpointSpec> {
 
 /// Whether the endpoint answers calls, by AWS's own word.
 pub fn in_service(seen: Option<&HostingSeen>) -> Because {
-    let Some(HostingSeen { endpoint, trouble, .. }) = seen else {
+    let Some(HostingSeen { endpoint, trouble, limits, .. }) = seen else {
         return unknown("Pending", "AWS was not asked yet");
     };
     let Some(endpoint) = endpoint else {
@@ -42,7 +42,15 @@ pub fn in_service(seen: Option<&HostingSeen>) -> Because {
     };
     let state = &endpoint.state;
     match endpoint.copies.filter(|_| matches!(state.as_str(), "InService" | "Updating")) {
-        Some((..=0, ..=0)) => return yes("ScaledToZero", "no copy runs: the first texts have one started, and wait"),
+        Some((..=0, ..=0)) if limits.is_some_and(|(_, max)| max > 0) => {
+            return yes("ScaledToZero", "no copy runs: the first texts have one started, and wait");
+        }
+        Some((..=0, ..=0)) => {
+            return yes(
+                "ScaledToZero",
+                "no copy runs, and texts start none: the operator may not scale it now (ScalingActive)",
+            );
+        }
         Some((..=0, wanted)) => return no("Starting", format!("{wanted} copies are being started, and texts wait")),
         _ => {}
     }
@@ -68,7 +76,7 @@ pub fn healthy(seen: Option<&HealthSeen>) -> Because {
             unknown("NoInstances", "no instance runs, and a call to find out would start or cost one")
         }
         Some(HealthSeen::NotChecked) => unknown("NotChecked", "spec.healthCheck.interval is 0s"),
-        // What stands between the operator and the endpoint says nothing about it.
+        // Who may not call learns nothing about it.
         Some(HealthSeen::Failed(Trouble {
             reason: reason @ ("AccessDenied" | "NoCredentials" | "Throttled"),
             message,
@@ -200,6 +208,15 @@ mod tests {
         assert_eq!(of((0, 0)), (Holds::Yes, "ScaledToZero", 0));
         assert_eq!(of((0, 1)), (Holds::No, "Starting", 0));
         assert_eq!(of((2, 1)), (Holds::Yes, "InService", 2));
+        let said = |limits| {
+            let mut seen = HostingSeen { limits, ..endpoint("InService", None) };
+            seen.endpoint.as_mut().unwrap().copies = Some((0, 0));
+            in_service(Some(&seen)).message
+        };
+        assert!(said(Some((0, 2))).contains("have one started"));
+        for nobody in [None, Some((0, 0))] {
+            assert!(said(nobody).contains("start none"), "{nobody:?}: no promise that is not kept");
+        }
     }
 
     #[test]
@@ -209,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_unhealthy_only_by_its_own_answer() {
+    fn an_endpoint_that_may_not_be_called_is_not_called_ill() {
         let of = |seen: HealthSeen| healthy(Some(&seen)).holds;
         let failed = |reason| of(HealthSeen::Failed(trouble(reason).unwrap()));
         assert_eq!(
