@@ -22,6 +22,10 @@ def make(name, instance_type):
     return sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-config")
 
 
+def unmake(name):
+    return sagemaker.delete_endpoint(EndpointName=name)
+
+
 def register(name, least, most):
     return scaling.register_scalable_target(**at(name), MinCapacity=int(least), MaxCapacity=int(most))
 
@@ -57,5 +61,5 @@ def wipe(name):
     return look(name)
 
 
-verbs = {"make": make, "register": register, "look": look, "tamper": tamper, "wipe": wipe}
+verbs = {"make": make, "unmake": unmake, "register": register, "look": look, "tamper": tamper, "wipe": wipe}
 print(json.dumps(verbs[sys.argv[1]](*sys.argv[2:]), default=str))

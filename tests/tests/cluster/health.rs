@@ -59,4 +59,9 @@ async fn an_endpoint_is_called_now_and_then_and_its_answer_is_judged() {
     assert!(message.contains("allow the operator's identity sagemaker:InvokeEndpoint"), "{message}");
     sim.clear_script();
     is(cluster, &namespace, "well", "Healthy", "Answered").await;
+
+    // Gone, it is not healthy any more by what it answered before.
+    moto.run(SCRIPT, &["unmake", "well"]).await;
+    is(cluster, &namespace, "well", "EndpointInService", "NotFound").await;
+    is(cluster, &namespace, "well", "Healthy", "Pending").await;
 }

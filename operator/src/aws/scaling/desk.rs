@@ -116,8 +116,11 @@ impl Desk {
             runs: endpoint.copies.or(endpoint.instances).is_some_and(|(current, _)| current > 0),
         });
         kept.whereabouts.send_if_modified(|held| std::mem::replace(held, whereabouts.clone()) != whereabouts);
+        // What it answered when it was there says nothing of one that is gone.
+        let trouble = seen.as_ref().and_then(|seen| seen.trouble.as_ref());
+        let forgets = trouble.is_some_and(|trouble| trouble.reason == "NotFound") && kept.health.take().is_some();
         let now_ms = jiff::Timestamp::now().as_millisecond();
-        if kept.seen != seen || (has_instances && hours::is_due(kept.running.as_ref(), now_ms)) {
+        if forgets || kept.seen != seen || (has_instances && hours::is_due(kept.running.as_ref(), now_ms)) {
             kept.seen = seen;
             self.changed.mark(key.namespace.clone());
         }
